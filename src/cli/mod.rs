@@ -1,0 +1,38 @@
+//! The command line: one file a subcommand; without a subcommand the window opens.
+//!
+//! Results go to stdout, progress and errors to stderr. Exit codes: 0 only on success, 2 on a usage
+//! error, 1 otherwise.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Use vision models and see inside them while they work.
+#[derive(Debug, Parser)]
+#[command(name = "glassbox", version, about, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// A picture to open in the window.
+    picture: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// Parses the process's arguments, runs what they ask for and returns the exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Some(command) => match command {},
+        None => crate::app::open_window(arguments.picture),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("glassbox: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! One inference thread, a queue, progress, cancellation, the models that are loaded now.

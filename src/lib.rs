@@ -1,0 +1,18 @@
+//! Glassbox: use vision models and see inside them while they work.
+//!
+//! The modules stand in one order, and each uses only those below it:
+//! [`app`] and [`cli`] build requests and show what comes back; [`engine`] runs them one at a time;
+//! [`edit`] is the method (plain functions over tensors and pictures); [`nets`] are network definitions;
+//! [`ops`] are the operations networks are made of. [`packs`] (models on disk) and [`picture`]
+//! (pictures on disk) know nothing of models; [`world`] renders the synthetic scenes that the starter
+//! models learn from and are judged by.
+
+pub mod app;
+pub mod cli;
+pub mod edit;
+pub mod engine;
+pub mod nets;
+pub mod ops;
+pub mod packs;
+pub mod picture;
+pub mod world;

@@ -1,0 +1,1 @@
+//! Models on disk: `models.toml`, where files are, opening, verifying and converting them. Knows nothing of networks.

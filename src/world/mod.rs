@@ -1,0 +1,1 @@
+//! The synthetic world: scenes with ground truth, for training, tests and demonstration.
