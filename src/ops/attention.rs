@@ -1,0 +1,91 @@
+//! Scaled dot-product attention in blocks of queries.
+//!
+//! Whole score matrices are never held: at 512×512 pixels they would take over a gigabyte. A block's size follows
+//! from a bound on memory. Softmax is computed in f32 whatever the dtype.
+
+use candle_core::{D, DType, Result, Tensor};
+
+use super::softmax::softmax_last;
+
+/// The most memory that the scores of one block of queries may take, in bytes.
+const SCORE_BYTES: usize = 64 << 20;
+
+/// softmax(scale · q kᵀ + mask) v.
+///
+/// `q` `[batch, heads, n, d]`, `k` `[batch, heads, m, d]`, `v` `[batch, heads, m, e]`; the result is
+/// `[batch, heads, n, e]`. `mask` is added to the scores before the softmax (0 keeps, −∞ hides) and of any shape that
+/// broadcasts to `[batch, heads, n, m]`; a row that hides everything gives NaN, as it does in the reference libraries.
+///
+/// # Errors
+/// When the shapes do not fit each other.
+pub fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    scale: f64,
+    mask: Option<&Tensor>,
+) -> Result<Tensor> {
+    check(q, k, v)?;
+    let (batch, heads, _, _) = q.dims4()?;
+    let row = batch * heads * k.dim(2)? * size_of::<f32>();
+    reference(q, k, v, scale, mask, (SCORE_BYTES / row.max(1)).max(1))
+}
+
+fn check(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<()> {
+    let (batch, heads, _, d) = q.dims4()?;
+    let (k_batch, k_heads, m, k_d) = k.dims4()?;
+    let (v_batch, v_heads, v_m, _) = v.dims4()?;
+    if (k_batch, k_heads, k_d) != (batch, heads, d) || (v_batch, v_heads, v_m) != (batch, heads, m)
+    {
+        candle_core::bail!(
+            "attention cannot combine queries {:?}, keys {:?} and values {:?}",
+            q.shape(),
+            k.shape(),
+            v.shape()
+        );
+    }
+    Ok(())
+}
+
+/// `block` queries at a time, in candle's operations.
+fn reference(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    scale: f64,
+    mask: Option<&Tensor>,
+    block: usize,
+) -> Result<Tensor> {
+    let n = q.dim(2)?;
+    let keys = k.transpose(2, 3)?.contiguous()?;
+    let values = v.contiguous()?;
+    let q = (q * scale)?;
+    let mut parts = Vec::with_capacity(n.div_ceil(block));
+    for start in (0..n).step_by(block) {
+        let len = block.min(n - start);
+        let scores = q
+            .narrow(2, start, len)?
+            .contiguous()?
+            .matmul(&keys)?
+            .to_dtype(DType::F32)?;
+        let scores = match mask {
+            Some(mask) => {
+                let mask = mask.to_dtype(DType::F32)?;
+                let per_query = mask.rank() >= 2 && mask.dim(D::Minus2)? == n && n > 1;
+                let mask = if per_query {
+                    mask.narrow(D::Minus2, start, len)?
+                } else {
+                    mask
+                };
+                scores.broadcast_add(&mask)?
+            }
+            None => scores,
+        };
+        parts.push(
+            softmax_last(&scores)?
+                .to_dtype(values.dtype())?
+                .matmul(&values)?,
+        );
+    }
+    Tensor::cat(&parts, 2)
+}
