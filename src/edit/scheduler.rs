@@ -111,9 +111,9 @@ impl Config<'_> {
         let schedule = self.word("beta_schedule", "linear");
         let betas: Vec<f64> = match (self.0.get("trained_betas").and_then(Value::as_array), schedule.as_str()) {
             (Some(trained), _) => trained.iter().filter_map(Value::as_f64).collect(),
-            (None, "linear") => linspace(start, end, train),
+            (None, "linear") => linspace_f32(start, end, train).map(f64::from).collect(),
             (None, "scaled_linear") => {
-                linspace(start.sqrt(), end.sqrt(), train).into_iter().map(|root| root * root).collect()
+                linspace_f32(start.sqrt(), end.sqrt(), train).map(|root| f64::from(root * root)).collect()
             }
             (None, "squaredcos_cap_v2") => (0..train)
                 .map(|i| {
@@ -127,12 +127,13 @@ impl Config<'_> {
         if betas.len() != train {
             return Err(unsupported("trained_betas", betas.len(), ": it needs one number a training step"));
         }
+        // The reference keeps β, α and ᾱ in f32 and multiplies in f64; a rounded Karras timestep can hang on that.
         let mut product = 1.0;
         let mut bars: Vec<f64> = betas
             .into_iter()
             .map(|beta| {
-                product *= 1.0 - beta;
-                product
+                product *= f64::from(1.0 - beta as f32);
+                f64::from(product as f32)
             })
             .collect();
         if self.flag("rescale_betas_zero_snr", false) {
@@ -161,6 +162,13 @@ fn linspace(start: f64, end: f64, n: usize) -> Vec<f64> {
     (0..n).map(|i| start + (end - start) * i as f64 / gaps).collect()
 }
 
+/// `linspace` as torch rounds it in f32: from both ends towards the middle.
+fn linspace_f32(start: f64, end: f64, n: usize) -> impl Iterator<Item = f32> {
+    let (start, end) = (start as f32, end as f32);
+    let step = (end - start) / (n.max(2) - 1) as f32;
+    (0..n).map(move |i| if i < n / 2 { start + step * i as f32 } else { end - step * (n - 1 - i) as f32 })
+}
+
 /// Linear interpolation of `table` (at 0, 1, 2 …) at `at`, clamped.
 fn interpolate(table: &[f64], at: f64) -> f64 {
     let last = table.len() - 1;
@@ -179,8 +187,9 @@ fn karras(min: f64, max: f64, n: usize) -> Vec<f64> {
 /// The fractional timestep of a noise level, by log-linear interpolation (diffusers `_sigma_to_t`).
 fn timestep_of(sigma: f64, sigmas: &[f64]) -> f64 {
     let log = sigma.max(1e-10).ln();
-    let low = sigmas.iter().rposition(|s| s.ln() <= log).unwrap_or(0).min(sigmas.len() - 2);
-    let (a, b) = (sigmas[low].ln(), sigmas[low + 1].ln());
+    let log_of = |i: usize| f64::from((sigmas[i] as f32).ln());
+    let low = (0..sigmas.len()).rev().find(|&i| log_of(i) <= log).unwrap_or(0).min(sigmas.len() - 2);
+    let (a, b) = (log_of(low), log_of(low + 1));
     low as f64 + ((a - log) / (a - b)).clamp(0.0, 1.0)
 }
 
@@ -232,7 +241,7 @@ impl Schedule {
             // Zero terminal signal-to-noise has no finite σ; diffusers puts the same tiny number there.
             *last = 2f64.powi(-24);
         }
-        let table: Vec<f64> = bars.iter().map(|bar| ((1.0 - bar) / bar).sqrt()).collect();
+        let table: Vec<f64> = bars.iter().map(|bar| f64::from(((1.0 - *bar as f32) / *bar as f32).sqrt())).collect();
         let spacing = config.word("timestep_spacing", if kind == SchedulerKind::Ddim { "leading" } else { "linspace" });
         let offset = config.number("steps_offset", 0.0);
         let solver = matches!(kind, SchedulerKind::DpmSolver | SchedulerKind::DpmSolverKarras);

@@ -18,13 +18,7 @@ const SCORE_BYTES: usize = 64 << 20;
 ///
 /// # Errors
 /// When the shapes do not fit each other.
-pub fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    scale: f64,
-    mask: Option<&Tensor>,
-) -> Result<Tensor> {
+pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: Option<&Tensor>) -> Result<Tensor> {
     check(q, k, v)?;
     let (batch, heads, _, _) = q.dims4()?;
     let row = batch * heads * k.dim(2)? * size_of::<f32>();
@@ -35,8 +29,7 @@ fn check(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<()> {
     let (batch, heads, _, d) = q.dims4()?;
     let (k_batch, k_heads, m, k_d) = k.dims4()?;
     let (v_batch, v_heads, v_m, _) = v.dims4()?;
-    if (k_batch, k_heads, k_d) != (batch, heads, d) || (v_batch, v_heads, v_m) != (batch, heads, m)
-    {
+    if (k_batch, k_heads, k_d) != (batch, heads, d) || (v_batch, v_heads, v_m) != (batch, heads, m) {
         candle_core::bail!(
             "attention cannot combine queries {:?}, keys {:?} and values {:?}",
             q.shape(),
@@ -48,14 +41,7 @@ fn check(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<()> {
 }
 
 /// `block` queries at a time, in candle's operations.
-fn reference(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    scale: f64,
-    mask: Option<&Tensor>,
-    block: usize,
-) -> Result<Tensor> {
+fn reference(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: Option<&Tensor>, block: usize) -> Result<Tensor> {
     let n = q.dim(2)?;
     let keys = k.transpose(2, 3)?.contiguous()?;
     let values = v.contiguous()?;
@@ -63,29 +49,17 @@ fn reference(
     let mut parts = Vec::with_capacity(n.div_ceil(block));
     for start in (0..n).step_by(block) {
         let len = block.min(n - start);
-        let scores = q
-            .narrow(2, start, len)?
-            .contiguous()?
-            .matmul(&keys)?
-            .to_dtype(DType::F32)?;
+        let scores = q.narrow(2, start, len)?.contiguous()?.matmul(&keys)?.to_dtype(DType::F32)?;
         let scores = match mask {
             Some(mask) => {
                 let mask = mask.to_dtype(DType::F32)?;
                 let per_query = mask.rank() >= 2 && mask.dim(D::Minus2)? == n && n > 1;
-                let mask = if per_query {
-                    mask.narrow(D::Minus2, start, len)?
-                } else {
-                    mask
-                };
+                let mask = if per_query { mask.narrow(D::Minus2, start, len)? } else { mask };
                 scores.broadcast_add(&mask)?
             }
             None => scores,
         };
-        parts.push(
-            softmax_last(&scores)?
-                .to_dtype(values.dtype())?
-                .matmul(&values)?,
-        );
+        parts.push(softmax_last(&scores)?.to_dtype(values.dtype())?.matmul(&values)?);
     }
     Tensor::cat(&parts, 2)
 }

@@ -26,10 +26,7 @@ impl Conv2d {
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "VarBuilders are handed on by value everywhere"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "VarBuilders are handed on by value everywhere")]
     pub fn load(
         vb: VarBuilder,
         inputs: usize,
@@ -46,10 +43,7 @@ impl Conv2d {
     ///
     /// # Errors
     /// When the tensor is missing or has another shape.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "VarBuilders are handed on by value everywhere"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "VarBuilders are handed on by value everywhere")]
     pub fn load_no_bias(
         vb: VarBuilder,
         inputs: usize,
@@ -66,39 +60,18 @@ impl Conv2d {
     ///
     /// # Errors
     /// When the kernel is not square, the bias does not fit, or the stride is 0.
-    pub fn new(
-        weight: &Tensor,
-        bias: Option<Tensor>,
-        stride: usize,
-        padding: usize,
-    ) -> Result<Self> {
+    pub fn new(weight: &Tensor, bias: Option<Tensor>, stride: usize, padding: usize) -> Result<Self> {
         let (outputs, inputs, kernel, kernel_width) = weight.dims4()?;
         if kernel != kernel_width || kernel == 0 || stride == 0 {
-            candle_core::bail!(
-                "a convolution of stride {stride} cannot have weights of shape {:?}",
-                weight.shape()
-            );
+            candle_core::bail!("a convolution of stride {stride} cannot have weights of shape {:?}", weight.shape());
         }
         if let Some(bias) = &bias
             && bias.dims() != [outputs]
         {
-            candle_core::bail!(
-                "a convolution of {outputs} outputs cannot take a bias of shape {:?}",
-                bias.shape()
-            );
+            candle_core::bail!("a convolution of {outputs} outputs cannot take a bias of shape {:?}", bias.shape());
         }
-        let shape = Shape {
-            inputs,
-            outputs,
-            kernel,
-            stride,
-            padding,
-        };
-        Ok(Self {
-            weight: weight.contiguous()?,
-            bias,
-            shape,
-        })
+        let shape = Shape { inputs, outputs, kernel, stride, padding };
+        Ok(Self { weight: weight.contiguous()?, bias, shape })
     }
 
     /// `[batch, inputs, h, w]` to `[batch, outputs, h', w']` with h' = ⌊(h + 2 padding − kernel) / stride⌋ + 1.
@@ -107,12 +80,7 @@ impl Conv2d {
     /// When the channels differ, or the padded picture is smaller than the kernel.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (_, channels, height, width) = x.dims4()?;
-        let Shape {
-            inputs,
-            kernel,
-            padding,
-            ..
-        } = self.shape;
+        let Shape { inputs, kernel, padding, .. } = self.shape;
         if channels != inputs || height + 2 * padding < kernel || width + 2 * padding < kernel {
             candle_core::bail!("a convolution {:?} cannot take {:?}", self.shape, x.shape());
         }

@@ -14,14 +14,9 @@ impl Embedding {
     ///
     /// # Errors
     /// When the tensor is missing or has another shape.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "VarBuilders are handed on by value everywhere"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "VarBuilders are handed on by value everywhere")]
     pub fn load(vb: VarBuilder, count: usize, dim: usize) -> Result<Self> {
-        Ok(Self {
-            table: vb.get((count, dim), "weight")?,
-        })
+        Ok(Self { table: vb.get((count, dim), "weight")? })
     }
 
     /// The table itself, `[count, dim]`.
@@ -37,8 +32,6 @@ impl Embedding {
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         let mut shape = ids.dims().to_vec();
         shape.push(self.table.dim(1)?);
-        self.table
-            .index_select(&ids.flatten_all()?, 0)?
-            .reshape(shape)
+        self.table.index_select(&ids.flatten_all()?, 0)?.reshape(shape)
     }
 }

@@ -15,17 +15,10 @@ impl Linear {
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "VarBuilders are handed on by value everywhere"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "VarBuilders are handed on by value everywhere")]
     pub fn load(vb: VarBuilder, inputs: usize, outputs: usize, bias: bool) -> Result<Self> {
         let weight = vb.get((outputs, inputs), "weight")?;
-        let bias = if bias {
-            Some(vb.get(outputs, "bias")?)
-        } else {
-            None
-        };
+        let bias = if bias { Some(vb.get(outputs, "bias")?) } else { None };
         Self::new(weight, bias)
     }
 
@@ -38,10 +31,7 @@ impl Linear {
         if let Some(bias) = &bias
             && bias.dims() != [outputs]
         {
-            candle_core::bail!(
-                "a layer of {outputs} outputs cannot take a bias of shape {:?}",
-                bias.shape()
-            );
+            candle_core::bail!("a layer of {outputs} outputs cannot take a bias of shape {:?}", bias.shape());
         }
         Ok(Self { weight, bias })
     }
@@ -57,10 +47,7 @@ impl Linear {
         }
         let mut shape = x.dims().to_vec();
         let rows = x.elem_count() / inputs;
-        let y = x
-            .contiguous()?
-            .reshape((rows, inputs))?
-            .matmul(&self.weight.t()?)?;
+        let y = x.contiguous()?.reshape((rows, inputs))?.matmul(&self.weight.t()?)?;
         let y = match &self.bias {
             Some(bias) => y.broadcast_add(bias)?,
             None => y,

@@ -21,17 +21,9 @@ impl GroupNorm {
     ///
     /// # Errors
     /// When a tensor is missing or has another shape, or `groups` does not divide `channels`.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "VarBuilders are handed on by value everywhere"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "VarBuilders are handed on by value everywhere")]
     pub fn load(vb: VarBuilder, groups: usize, channels: usize, eps: f64) -> Result<Self> {
-        Self::new(
-            vb.get(channels, "weight")?,
-            vb.get(channels, "bias")?,
-            groups,
-            eps,
-        )
+        Self::new(vb.get(channels, "weight")?, vb.get(channels, "bias")?, groups, eps)
     }
 
     /// A norm from its tensors, both `[channels]`.
@@ -46,12 +38,7 @@ impl GroupNorm {
                 bias.shape()
             );
         }
-        Ok(Self {
-            weight,
-            bias,
-            groups,
-            eps,
-        })
+        Ok(Self { weight, bias, groups, eps })
     }
 
     /// `[batch, channels, …]` to the same shape.
@@ -73,26 +60,17 @@ impl GroupNorm {
     fn apply(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
         let channels = self.weight.dims1()?;
         if x.rank() < 2 || x.dim(1)? != channels {
-            candle_core::bail!(
-                "a group norm of {channels} channels cannot take {:?}",
-                x.shape()
-            );
+            candle_core::bail!("a group norm of {channels} channels cannot take {:?}", x.shape());
         }
         self.reference(x, silu)
     }
 
     fn reference(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
         let (batch, channels) = (x.dim(0)?, x.dim(1)?);
-        let grouped = x
-            .contiguous()?
-            .to_dtype(DType::F32)?
-            .reshape((batch, self.groups, ()))?;
+        let grouped = x.contiguous()?.to_dtype(DType::F32)?.reshape((batch, self.groups, ()))?;
         let centred = grouped.broadcast_sub(&grouped.mean_keepdim(D::Minus1)?)?;
         let deviation = (centred.sqr()?.mean_keepdim(D::Minus1)? + self.eps)?.sqrt()?;
-        let weight = self
-            .weight
-            .to_dtype(DType::F32)?
-            .reshape((1, channels, 1))?;
+        let weight = self.weight.to_dtype(DType::F32)?.reshape((1, channels, 1))?;
         let bias = self.bias.to_dtype(DType::F32)?.reshape((1, channels, 1))?;
         let y = centred
             .broadcast_div(&deviation)?
@@ -118,10 +96,7 @@ impl LayerNorm {
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "VarBuilders are handed on by value everywhere"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "VarBuilders are handed on by value everywhere")]
     pub fn load(vb: VarBuilder, dim: usize, eps: f64) -> Result<Self> {
         Self::new(vb.get(dim, "weight")?, vb.get(dim, "bias")?, eps)
     }
@@ -133,10 +108,7 @@ impl LayerNorm {
     pub fn new(weight: Tensor, bias: Tensor, eps: f64) -> Result<Self> {
         let dim = weight.dims1()?;
         if bias.dims() != [dim] {
-            candle_core::bail!(
-                "a layer norm of width {dim} cannot have a bias of shape {:?}",
-                bias.shape()
-            );
+            candle_core::bail!("a layer norm of width {dim} cannot have a bias of shape {:?}", bias.shape());
         }
         Ok(Self { weight, bias, eps })
     }
@@ -177,10 +149,7 @@ impl RmsNorm {
     ///
     /// # Errors
     /// When the tensor is missing or has another shape.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "VarBuilders are handed on by value everywhere"
-    )]
+    #[expect(clippy::needless_pass_by_value, reason = "VarBuilders are handed on by value everywhere")]
     pub fn load(vb: VarBuilder, dim: usize, eps: f64) -> Result<Self> {
         Self::new(vb.get(dim, "weight")?, eps)
     }
@@ -209,8 +178,6 @@ impl RmsNorm {
     fn reference(&self, x: &Tensor) -> Result<Tensor> {
         let rows = x.to_dtype(DType::F32)?;
         let size = (rows.sqr()?.mean_keepdim(D::Minus1)? + self.eps)?.sqrt()?;
-        rows.broadcast_div(&size)?
-            .broadcast_mul(&self.weight.to_dtype(DType::F32)?)?
-            .to_dtype(x.dtype())
+        rows.broadcast_div(&size)?.broadcast_mul(&self.weight.to_dtype(DType::F32)?)?.to_dtype(x.dtype())
     }
 }

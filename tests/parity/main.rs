@@ -1,0 +1,4 @@
+//! Numbers against the reference libraries: fixtures made by `tests/reference/*.py`, one file a subject.
+
+mod fixtures;
+mod steps;
