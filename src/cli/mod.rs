@@ -10,12 +10,7 @@ use clap::{Parser, Subcommand};
 
 /// Use vision models and see inside them while they work.
 #[derive(Debug, Parser)]
-#[command(
-    name = "glassbox",
-    version,
-    about,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "glassbox", version, about, args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// A picture to open in the window.
     picture: Option<PathBuf>,

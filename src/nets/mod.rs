@@ -2,4 +2,11 @@
 //!
 //! Networks never touch files; layers come from [`crate::ops`] alone.
 
+pub mod clip_text;
+pub mod config;
+mod resnet;
+mod transformer2d;
+pub mod unet;
+mod unet_blocks;
+pub mod vae;
 pub mod watcher;

@@ -18,8 +18,7 @@ use super::{PackError, read_json_as, read_text};
 const USUAL_LENGTH: usize = 77;
 
 /// Where CLIP's tokenizer cuts text into words (before bytes are paired).
-const WORDS: &str =
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Turns a sentence into the fixed-length row of token ids that a CLIP text encoder reads.
 #[derive(Debug, Clone)]
@@ -48,11 +47,7 @@ impl ClipTokenizer {
     pub fn open(folder: &Path, positions: Option<usize>) -> Result<Self, PackError> {
         let optional = |name: &str| {
             let path = folder.join(name);
-            if path.is_file() {
-                read_json_as::<Value>(&path)
-            } else {
-                Ok(Value::Null)
-            }
+            if path.is_file() { read_json_as::<Value>(&path) } else { Ok(Value::Null) }
         };
         let config = optional("tokenizer_config.json")?;
         let special = Special::from(&config, &optional("special_tokens_map.json")?);
@@ -66,42 +61,26 @@ impl ClipTokenizer {
             (vocabulary, description)
         };
         check_model(&path, &mut description)?;
-        let bytes = serde_json::to_vec(&description)
-            .map_err(|error| PackError::config(&path, error.to_string()))?;
-        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| {
-            PackError::config(&path, format!("it does not describe a tokenizer ({error})"))
-        })?;
+        let bytes = serde_json::to_vec(&description).map_err(|error| PackError::config(&path, error.to_string()))?;
+        let mut tokenizer = Tokenizer::from_bytes(bytes)
+            .map_err(|error| PackError::config(&path, format!("it does not describe a tokenizer ({error})")))?;
         // A token that is special by configuration is cut out of the text whole, as in transformers.
         let tokens = [&special.start, &special.end, &special.unknown, &special.pad]
             .map(|token| AddedToken::from(token.clone(), true));
-        tokenizer
-            .add_special_tokens(tokens)
-            .map_err(|error| PackError::config(&path, error.to_string()))?;
+        tokenizer.add_special_tokens(tokens).map_err(|error| PackError::config(&path, error.to_string()))?;
 
         let id = |token: &str| {
-            tokenizer.token_to_id(token).ok_or_else(|| {
-                PackError::config(
-                    &path,
-                    format!("its vocabulary lacks the special token {token}"),
-                )
-            })
+            tokenizer
+                .token_to_id(token)
+                .ok_or_else(|| PackError::config(&path, format!("its vocabulary lacks the special token {token}")))
         };
         let (pad, end) = (id(&special.pad)?, id(&special.end)?);
         id(&special.start)?;
         let length = row_length(&config, positions);
         if length < 3 {
-            return Err(PackError::config(
-                &path,
-                format!("rows of {length} tokens leave no room for words"),
-            ));
+            return Err(PackError::config(&path, format!("rows of {length} tokens leave no room for words")));
         }
-        Ok(Self {
-            path,
-            tokenizer,
-            length,
-            pad,
-            end,
-        })
+        Ok(Self { path, tokenizer, length, pad, end })
     }
 
     /// The token ids of `text`: `[length]`, start token first, end token kept even if the text is cut, padded.
@@ -128,9 +107,10 @@ impl ClipTokenizer {
 
     /// The ids of `text` with start and end token, neither cut nor padded.
     fn all_ids(&self, text: &str) -> Result<Vec<u32>, PackError> {
-        let encoding = self.tokenizer.encode(text, true).map_err(|error| {
-            PackError::config(&self.path, format!("it cannot encode {text:?} ({error})"))
-        })?;
+        let encoding = self
+            .tokenizer
+            .encode(text, true)
+            .map_err(|error| PackError::config(&self.path, format!("it cannot encode {text:?} ({error})")))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -159,21 +139,12 @@ impl Special {
     fn from(config: &Value, map: &Value) -> Self {
         let complete = config.get("added_tokens_decoder").is_some();
         let read = |key: &str, default: &str| {
-            let (first, second) = if complete {
-                (config, map)
-            } else {
-                (map, config)
-            };
+            let (first, second) = if complete { (config, map) } else { (map, config) };
             let text = |source: &Value| {
                 let token = source.get(key)?;
-                token
-                    .as_str()
-                    .or_else(|| token.get("content")?.as_str())
-                    .map(str::to_string)
+                token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_string)
             };
-            text(first)
-                .or_else(|| text(second))
-                .unwrap_or_else(|| default.to_string())
+            text(first).or_else(|| text(second)).unwrap_or_else(|| default.to_string())
         };
         Self {
             start: read("bos_token", "<|startoftext|>"),
@@ -211,17 +182,15 @@ fn describe(vocabulary: &Path, merges: &Path, special: &Special) -> Result<Value
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             [first, second] => pairs.push(json!([first, second])),
             _ => {
-                return Err(PackError::config(
-                    merges,
-                    format!("the line {line:?} is not a pair of pieces"),
-                ));
+                return Err(PackError::config(merges, format!("the line {line:?} is not a pair of pieces")));
             }
         }
     }
     let id = |token: &str| {
-        vocab.get(token).copied().ok_or_else(|| {
-            PackError::config(vocabulary, format!("it lacks the special token {token}"))
-        })
+        vocab
+            .get(token)
+            .copied()
+            .ok_or_else(|| PackError::config(vocabulary, format!("it lacks the special token {token}")))
     };
     let (start, end) = (id(&special.start)?, id(&special.end)?);
     Ok(json!({
@@ -252,65 +221,35 @@ fn describe(vocabulary: &Path, merges: &Path, special: &Special) -> Result<Value
 /// granted), and drops the truncation and padding it was saved with.
 fn check_model(path: &Path, description: &mut Value) -> Result<(), PackError> {
     let fault = |detail: &str| PackError::config(path, detail);
-    let root = description
-        .as_object_mut()
-        .ok_or_else(|| fault("it is not a JSON object"))?;
+    let root = description.as_object_mut().ok_or_else(|| fault("it is not a JSON object"))?;
     root.insert("truncation".into(), Value::Null);
     root.insert("padding".into(), Value::Null);
-    let model = root
-        .get("model")
-        .and_then(Value::as_object)
-        .ok_or_else(|| fault("it describes no model"))?;
+    let model = root.get("model").and_then(Value::as_object).ok_or_else(|| fault("it describes no model"))?;
     let kind = model.get("type").and_then(Value::as_str).unwrap_or("BPE");
     if kind != "BPE" {
-        return Err(fault(&format!(
-            "its model is {kind}, but a CLIP tokenizer is BPE"
-        )));
+        return Err(fault(&format!("its model is {kind}, but a CLIP tokenizer is BPE")));
     }
-    if model
-        .get("continuing_subword_prefix")
-        .and_then(Value::as_str)
-        .is_some_and(|prefix| !prefix.is_empty())
-    {
-        return Err(fault(
-            "its model puts a prefix before continuing pieces, which CLIP tokenizers do not",
-        ));
+    if model.get("continuing_subword_prefix").and_then(Value::as_str).is_some_and(|prefix| !prefix.is_empty()) {
+        return Err(fault("its model puts a prefix before continuing pieces, which CLIP tokenizers do not"));
     }
-    let vocab = model
-        .get("vocab")
-        .and_then(Value::as_object)
-        .ok_or_else(|| fault("it has no vocabulary"))?;
-    if vocab
-        .values()
-        .any(|id| id.as_u64().is_none_or(|id| id > u64::from(u32::MAX >> 1)))
-    {
+    let vocab = model.get("vocab").and_then(Value::as_object).ok_or_else(|| fault("it has no vocabulary"))?;
+    if vocab.values().any(|id| id.as_u64().is_none_or(|id| id > u64::from(u32::MAX >> 1))) {
         return Err(fault("its vocabulary holds something that is not an id"));
     }
-    for merge in model
-        .get("merges")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for merge in model.get("merges").and_then(Value::as_array).into_iter().flatten() {
         let pair = match merge {
             Value::String(text) => text.split_once(' '),
             Value::Array(pair) => match pair.as_slice() {
-                [Value::String(first), Value::String(second)] => {
-                    Some((first.as_str(), second.as_str()))
-                }
+                [Value::String(first), Value::String(second)] => Some((first.as_str(), second.as_str())),
                 _ => None,
             },
             _ => None,
         };
         let known = pair.is_some_and(|(first, second)| {
-            vocab.contains_key(first)
-                && vocab.contains_key(second)
-                && vocab.contains_key(&format!("{first}{second}"))
+            vocab.contains_key(first) && vocab.contains_key(second) && vocab.contains_key(&format!("{first}{second}"))
         });
         if !known {
-            return Err(fault(&format!(
-                "its merge {merge} is not made of pieces of the vocabulary"
-            )));
+            return Err(fault(&format!("its merge {merge} is not made of pieces of the vocabulary")));
         }
     }
     Ok(())
@@ -321,9 +260,7 @@ mod tests {
     use super::*;
 
     fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/parity/fixtures/clip_tokenizer")
-            .join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures/clip_tokenizer").join(name)
     }
 
     /// Made by tests/reference/clip_tokenizer.py.
@@ -337,12 +274,8 @@ mod tests {
             assert!(rows.len() > 25);
             for row in rows {
                 let text = row["text"].as_str().unwrap();
-                let ids: Vec<u32> = row["ids"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|id| id.as_u64().unwrap() as u32)
-                    .collect();
+                let ids: Vec<u32> =
+                    row["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
                 assert_eq!(tokenizer.encode(text).unwrap(), ids, "{name}: {text:?}");
             }
         }
@@ -361,18 +294,10 @@ mod tests {
     #[test]
     fn files_that_contradict_each_other_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        let write =
-            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        let error = || {
-            ClipTokenizer::open(folder.path(), None)
-                .unwrap_err()
-                .to_string()
-        };
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let error = || ClipTokenizer::open(folder.path(), None).unwrap_err().to_string();
         assert!(error().contains("vocab.json is missing"));
-        write(
-            "vocab.json",
-            r#"{"a":0,"b</w>":1,"<|startoftext|>":2,"<|endoftext|>":3}"#,
-        );
+        write("vocab.json", r#"{"a":0,"b</w>":1,"<|startoftext|>":2,"<|endoftext|>":3}"#);
         assert!(error().contains("merges.txt is missing"));
         write("merges.txt", "#version: 0.2\na b</w>\n");
         assert!(error().contains("not made of pieces of the vocabulary"));
@@ -384,10 +309,7 @@ mod tests {
         assert!(error().contains("lacks the special token <|endoftext|>"));
         write("tokenizer.json", r#"{"model":{"type":"Unigram"}}"#);
         assert!(error().contains("Unigram"));
-        write(
-            "tokenizer.json",
-            "version https://git-lfs.github.com/spec/v1\n",
-        );
+        write("tokenizer.json", "version https://git-lfs.github.com/spec/v1\n");
         assert!(error().contains("Git LFS pointer"));
     }
 }

@@ -122,43 +122,28 @@ pub enum PackError {
 
 /// The half-sentence about the expected shape in [`PackError::TensorMissing`].
 fn expectation(shape: &Option<Vec<usize>>) -> String {
-    shape
-        .as_ref()
-        .map_or_else(String::new, |shape| format!(" (expected shape {shape:?})"))
+    shape.as_ref().map_or_else(String::new, |shape| format!(" (expected shape {shape:?})"))
 }
 
 impl PackError {
     /// An [`PackError::Io`] for `path`, to be used with `map_err`.
     pub(crate) fn io(path: &Path, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io {
-            path,
-            doing,
-            source,
-        }
+        move |source| Self::Io { path, doing, source }
     }
 
     /// A [`PackError::Damaged`].
     pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Damaged {
-            path: path.to_path_buf(),
-            detail: detail.into(),
-        }
+        Self::Damaged { path: path.to_path_buf(), detail: detail.into() }
     }
 
     /// A [`PackError::Config`].
     pub(crate) fn config(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Config {
-            path: path.to_path_buf(),
-            detail: detail.into(),
-        }
+        Self::Config { path: path.to_path_buf(), detail: detail.into() }
     }
 
     /// A [`PackError::Missing`].
     pub(crate) fn missing(path: &Path, needed: impl Into<String>) -> Self {
-        Self::Missing {
-            path: path.to_path_buf(),
-            needed: needed.into(),
-        }
+        Self::Missing { path: path.to_path_buf(), needed: needed.into() }
     }
 }

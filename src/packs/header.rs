@@ -78,10 +78,7 @@ impl<'de> Deserialize<'de> for Listing {
 pub fn read(path: &Path, file: &mut File) -> Result<Vec<Entry>, PackError> {
     let length = file.metadata().map_err(PackError::io(path, "read"))?.len();
     let mut start = Vec::with_capacity(512);
-    file.by_ref()
-        .take(512)
-        .read_to_end(&mut start)
-        .map_err(PackError::io(path, "read"))?;
+    file.by_ref().take(512).read_to_end(&mut start).map_err(PackError::io(path, "read"))?;
     match sniff::of_bytes(&start) {
         Content::Safetensors => {}
         Content::Unknown if announced_length(&start) <= MAX_HEADER && start.len() > 8 => {
@@ -91,17 +88,10 @@ pub fn read(path: &Path, file: &mut File) -> Result<Vec<Entry>, PackError> {
             return Err(too_long(path, announced_length(&start)));
         }
         Content::Unknown | Content::Text if start.len() <= 8 => {
-            return Err(PackError::Truncated {
-                path: path.to_path_buf(),
-                have: length,
-                need: 10,
-            });
+            return Err(PackError::Truncated { path: path.to_path_buf(), have: length, need: 10 });
         }
         found => {
-            return Err(PackError::NotWeights {
-                path: path.to_path_buf(),
-                found,
-            });
+            return Err(PackError::NotWeights { path: path.to_path_buf(), found });
         }
     }
     let announced = announced_length(&start);
@@ -109,21 +99,14 @@ pub fn read(path: &Path, file: &mut File) -> Result<Vec<Entry>, PackError> {
         return Err(too_long(path, announced));
     }
     if announced > length.saturating_sub(8) {
-        return Err(PackError::Truncated {
-            path: path.to_path_buf(),
-            have: length,
-            need: announced + 8,
-        });
+        return Err(PackError::Truncated { path: path.to_path_buf(), have: length, need: announced + 8 });
     }
     let mut header = start.get(8..).unwrap_or_default().to_vec();
     // `announced` is at most MAX_HEADER and at most what the file holds.
     let wanted = usize::try_from(announced).unwrap_or(usize::MAX);
     if header.len() < wanted {
         let rest = announced - header.len() as u64;
-        file.by_ref()
-            .take(rest)
-            .read_to_end(&mut header)
-            .map_err(PackError::io(path, "read"))?;
+        file.by_ref().take(rest).read_to_end(&mut header).map_err(PackError::io(path, "read"))?;
     }
     header.truncate(wanted);
     parse(path, &header, length)
@@ -131,18 +114,14 @@ pub fn read(path: &Path, file: &mut File) -> Result<Vec<Entry>, PackError> {
 
 /// The header length in the first 8 bytes.
 fn announced_length(start: &[u8]) -> u64 {
-    start
-        .first_chunk::<8>()
-        .map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
+    start.first_chunk::<8>().map_or(u64::MAX, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// The error for a header length beyond the format's limit.
 fn too_long(path: &Path, announced: u64) -> PackError {
     PackError::damaged(
         path,
-        format!(
-            "its header claims {announced} bytes, more than the format's limit of {MAX_HEADER}"
-        ),
+        format!("its header claims {announced} bytes, more than the format's limit of {MAX_HEADER}"),
     )
 }
 
@@ -151,22 +130,14 @@ fn too_long(path: &Path, announced: u64) -> PackError {
 /// # Errors
 /// [`PackError::Truncated`] if the data would end after the file, [`PackError::Damaged`] for every contradiction.
 pub fn parse(path: &Path, header: &[u8], length: u64) -> Result<Vec<Entry>, PackError> {
-    let text = std::str::from_utf8(header)
-        .map_err(|_| PackError::damaged(path, "its header is not valid UTF-8"))?;
-    let Listing(listing) = serde_json::from_str(text).map_err(|error| {
-        PackError::damaged(
-            path,
-            format!("its header is not what the format prescribes ({error})"),
-        )
-    })?;
+    let text = std::str::from_utf8(header).map_err(|_| PackError::damaged(path, "its header is not valid UTF-8"))?;
+    let Listing(listing) = serde_json::from_str(text)
+        .map_err(|error| PackError::damaged(path, format!("its header is not what the format prescribes ({error})")))?;
     let data_start = 8 + header.len() as u64;
     let mut names = HashSet::with_capacity(listing.len());
     for (name, _) in &listing {
         if !names.insert(name.as_str()) {
-            return Err(PackError::damaged(
-                path,
-                format!("it lists the tensor {name} twice"),
-            ));
+            return Err(PackError::damaged(path, format!("it lists the tensor {name} twice")));
         }
     }
     let mut entries = Vec::with_capacity(listing.len());
@@ -177,70 +148,32 @@ pub fn parse(path: &Path, header: &[u8], length: u64) -> Result<Vec<Entry>, Pack
     let mut end = data_start;
     for entry in &entries {
         if entry.bytes.start != end {
-            let what = if entry.bytes.start < end {
-                "overlaps another tensor"
-            } else {
-                "leaves a gap before it"
-            };
-            return Err(PackError::damaged(
-                path,
-                format!("the data of {} {what}", entry.name),
-            ));
+            let what = if entry.bytes.start < end { "overlaps another tensor" } else { "leaves a gap before it" };
+            return Err(PackError::damaged(path, format!("the data of {} {what}", entry.name)));
         }
         end = entry.bytes.end;
     }
     if end > length {
-        return Err(PackError::Truncated {
-            path: path.to_path_buf(),
-            have: length,
-            need: end,
-        });
+        return Err(PackError::Truncated { path: path.to_path_buf(), have: length, need: end });
     }
     if end < length {
-        return Err(PackError::damaged(
-            path,
-            format!("{} bytes follow the last tensor", length - end),
-        ));
+        return Err(PackError::damaged(path, format!("{} bytes follow the last tensor", length - end)));
     }
     Ok(entries)
 }
 
 /// One tensor's dtype, shape and offsets held against each other.
-fn check_entry(
-    path: &Path,
-    name: String,
-    info: &Info,
-    data_start: u64,
-) -> Result<Entry, PackError> {
+fn check_entry(path: &Path, name: String, info: &Info, data_start: u64) -> Result<Entry, PackError> {
     let (begin, end) = info.data_offsets;
-    let shape: Option<Vec<usize>> = info
-        .shape
-        .iter()
-        .map(|&side| usize::try_from(side).ok())
-        .collect();
-    let bits = info
-        .shape
-        .iter()
-        .try_fold(info.dtype.bitsize() as u64, |bits, &side| {
-            bits.checked_mul(side)
-        });
+    let shape: Option<Vec<usize>> = info.shape.iter().map(|&side| usize::try_from(side).ok()).collect();
+    let bits = info.shape.iter().try_fold(info.dtype.bitsize() as u64, |bits, &side| bits.checked_mul(side));
     let (Some(shape), Some(bits)) = (shape, bits) else {
-        return Err(PackError::damaged(
-            path,
-            format!("the shape of {name} is beyond all bounds"),
-        ));
+        return Err(PackError::damaged(path, format!("the shape of {name} is beyond all bounds")));
     };
     let agrees = bits.is_multiple_of(8) && end.checked_sub(begin) == Some(bits / 8);
-    let bytes = begin
-        .checked_add(data_start)
-        .zip(end.checked_add(data_start));
+    let bytes = begin.checked_add(data_start).zip(end.checked_add(data_start));
     match bytes {
-        Some((first, last)) if agrees => Ok(Entry {
-            name,
-            dtype: info.dtype,
-            shape,
-            bytes: first..last,
-        }),
+        Some((first, last)) if agrees => Ok(Entry { name, dtype: info.dtype, shape, bytes: first..last }),
         _ => Err(PackError::damaged(
             path,
             format!(
@@ -264,9 +197,7 @@ mod tests {
     }
 
     fn lying(header: &str, data: usize) -> String {
-        check(&with_header(header, &vec![0; data]))
-            .unwrap_err()
-            .to_string()
+        check(&with_header(header, &vec![0; data])).unwrap_err().to_string()
     }
 
     #[test]
@@ -279,9 +210,7 @@ mod tests {
         assert_eq!(entries[1].shape, [2, 2]);
         assert_eq!(entries[1].bytes, start + 4..start + 12);
         // Tensors without elements take no room; a long header (past the first piece read) is whole.
-        let many: Vec<Stored> = (0..200)
-            .map(|i| Stored::f32(&format!("layer.{i}.weight"), &[0, 3], &[]))
-            .collect();
+        let many: Vec<Stored> = (0..200).map(|i| Stored::f32(&format!("layer.{i}.weight"), &[0, 3], &[])).collect();
         assert_eq!(check(&safetensors(&many)).unwrap().len(), 200);
     }
 
@@ -295,35 +224,14 @@ mod tests {
         assert!(lying(&one("[2]", "[4,12]"), 12).contains("gap"));
         assert!(lying(&one("[2]", "[0,8]"), 9).contains("1 bytes follow"));
         assert!(lying(&one("[2]", "[0,8]"), 7).contains("cut short"));
-        assert!(
-            lying(
-                &one("[18446744073709551615,18446744073709551615]", "[0,8]"),
-                8
-            )
-            .contains("beyond all bounds")
-        );
-        assert!(
-            lying(
-                &one("[2]", "[18446744073709551608,18446744073709551615]"),
-                8
-            )
-            .contains("cannot stand")
-        );
+        assert!(lying(&one("[18446744073709551615,18446744073709551615]", "[0,8]"), 8).contains("beyond all bounds"));
+        assert!(lying(&one("[2]", "[18446744073709551608,18446744073709551615]"), 8).contains("cannot stand"));
         assert!(lying(&one("[-1]", "[0,8]"), 8).contains("not what the format prescribes"));
         assert!(
-            lying(
-                r#"{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}"#,
-                8
-            )
-            .contains("not what the format prescribes")
+            lying(r#"{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}"#, 8)
+                .contains("not what the format prescribes")
         );
-        assert!(
-            lying(
-                r#"{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}"#,
-                1
-            )
-            .contains("cannot stand")
-        );
+        assert!(lying(r#"{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}"#, 1).contains("cannot stand"));
         let twice = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#;
         assert!(lying(twice, 2).contains("lists the tensor a twice"));
         let overlap = r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#;
@@ -337,28 +245,11 @@ mod tests {
     fn a_header_length_beyond_the_file_or_the_limit_is_refused_before_it_is_read() {
         let mut file = with_header("{}", &[]);
         file[..8].copy_from_slice(&3u64.to_le_bytes());
-        assert!(matches!(
-            check(&file),
-            Err(PackError::Truncated {
-                need: 11,
-                have: 10,
-                ..
-            })
-        ));
+        assert!(matches!(check(&file), Err(PackError::Truncated { need: 11, have: 10, .. })));
         file[..8].copy_from_slice(&(MAX_HEADER + 1).to_le_bytes());
-        assert!(
-            check(&file)
-                .unwrap_err()
-                .to_string()
-                .contains("limit of 100000000")
-        );
+        assert!(check(&file).unwrap_err().to_string().contains("limit of 100000000"));
         file[..8].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert!(
-            check(&file)
-                .unwrap_err()
-                .to_string()
-                .contains("limit of 100000000")
-        );
+        assert!(check(&file).unwrap_err().to_string().contains("limit of 100000000"));
     }
 
     #[test]
@@ -371,10 +262,7 @@ mod tests {
             found(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3438167540\n"),
             Content::LfsPointer
         );
-        assert_eq!(
-            found(b"<!DOCTYPE html><html><body>Sign in</body></html>"),
-            Content::Html
-        );
+        assert_eq!(found(b"<!DOCTYPE html><html><body>Sign in</body></html>"), Content::Html);
         assert_eq!(found(b"PK\x03\x04...................."), Content::Zip);
         assert_eq!(found(b""), Content::Empty);
         assert_eq!(found(b"Access to this model is restricted."), Content::Text);

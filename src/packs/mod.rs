@@ -34,10 +34,7 @@ fn read_text(path: &Path) -> Result<String, PackError> {
         Err(error) => return Err(PackError::io(path, "read")(error)),
     };
     if length > MAX_TEXT {
-        return Err(PackError::config(
-            path,
-            format!("it has {length} bytes, far more than such a file needs"),
-        ));
+        return Err(PackError::config(path, format!("it has {length} bytes, far more than such a file needs")));
     }
     let bytes = std::fs::read(path).map_err(PackError::io(path, "read"))?;
     match sniff::of_bytes(bytes.get(..512).unwrap_or(&bytes)) {

@@ -84,14 +84,8 @@ pub fn of_bytes(start: &[u8]) -> Content {
     let Some(text) = text.filter(|text| !text.contains('\0')) else {
         return Content::Unknown;
     };
-    let lower = text
-        .trim_start_matches('\u{feff}')
-        .trim_start()
-        .to_ascii_lowercase();
-    if ["<!doctype", "<html", "<head", "<?xml"]
-        .iter()
-        .any(|tag| lower.starts_with(tag))
-    {
+    let lower = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    if ["<!doctype", "<html", "<head", "<?xml"].iter().any(|tag| lower.starts_with(tag)) {
         Content::Html
     } else {
         Content::Text
@@ -105,9 +99,7 @@ pub fn of_bytes(start: &[u8]) -> Content {
 pub fn of_file(path: &Path) -> Result<Content, PackError> {
     let file = File::open(path).map_err(PackError::io(path, "opened"))?;
     let mut start = Vec::with_capacity(512);
-    file.take(512)
-        .read_to_end(&mut start)
-        .map_err(PackError::io(path, "read"))?;
+    file.take(512).read_to_end(&mut start).map_err(PackError::io(path, "read"))?;
     Ok(of_bytes(&start))
 }
 
@@ -123,10 +115,7 @@ mod tests {
             (b"", Content::Empty),
             (b"PK\x03\x04rest", Content::Zip),
             (b"GGUF\x03\0\0\0", Content::Gguf),
-            (
-                b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n",
-                Content::LfsPointer,
-            ),
+            (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", Content::LfsPointer),
             (b"  \n<!DOCTYPE html><html>", Content::Html),
             (b"<HTML><body>Sign in", Content::Html),
             (b"{\"error\":\"not found\"}", Content::Text),

@@ -10,24 +10,11 @@ pub(crate) struct Stored {
 
 impl Stored {
     pub(crate) fn new(name: &str, dtype: &'static str, shape: &[usize], bytes: Vec<u8>) -> Self {
-        Self {
-            name: name.into(),
-            dtype,
-            shape: shape.to_vec(),
-            bytes,
-        }
+        Self { name: name.into(), dtype, shape: shape.to_vec(), bytes }
     }
 
     pub(crate) fn f32(name: &str, shape: &[usize], values: &[f32]) -> Self {
-        Self::new(
-            name,
-            "F32",
-            shape,
-            values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect(),
-        )
+        Self::new(name, "F32", shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 }
 

@@ -73,19 +73,10 @@ enum Bytes {
 
 impl TensorFile {
     /// Opens `path`, checks its header and returns the file with its tensors.
-    fn open(
-        path: &Path,
-        options: &WeightOptions,
-    ) -> Result<(Arc<Self>, Vec<header::Entry>), PackError> {
+    fn open(path: &Path, options: &WeightOptions) -> Result<(Arc<Self>, Vec<header::Entry>), PackError> {
         let mut file = File::open(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => {
-                PackError::missing(path, "a weight file that the model needs")
-            }
-            _ => PackError::Io {
-                path: path.to_path_buf(),
-                doing: "opened",
-                source,
-            },
+            std::io::ErrorKind::NotFound => PackError::missing(path, "a weight file that the model needs"),
+            _ => PackError::Io { path: path.to_path_buf(), doing: "opened", source },
         })?;
         let entries = header::read(path, &mut file)?;
         let bytes = if options.read_instead_of_map {
@@ -100,40 +91,22 @@ impl TensorFile {
                 Err(_) => Bytes::Read(Mutex::new(file)),
             }
         };
-        let file = Self {
-            path: path.to_path_buf(),
-            bytes,
-        };
+        let file = Self { path: path.to_path_buf(), bytes };
         Ok((Arc::new(file), entries))
     }
 
     /// Hands the bytes of `range` to `use_bytes`.
-    fn with_bytes<T>(
-        &self,
-        range: &Range<u64>,
-        use_bytes: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, PackError> {
-        let cut = |have: u64| PackError::Truncated {
-            path: self.path.clone(),
-            have,
-            need: range.end,
-        };
+    fn with_bytes<T>(&self, range: &Range<u64>, use_bytes: impl FnOnce(&[u8]) -> T) -> Result<T, PackError> {
+        let cut = |have: u64| PackError::Truncated { path: self.path.clone(), have, need: range.end };
         match &self.bytes {
             Bytes::Mapped(map) => {
-                let bounds = usize::try_from(range.start)
-                    .ok()
-                    .zip(usize::try_from(range.end).ok());
-                let bytes = bounds
-                    .and_then(|(start, end)| map.get(start..end))
-                    .ok_or_else(|| cut(map.len() as u64))?;
+                let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+                let bytes = bounds.and_then(|(start, end)| map.get(start..end)).ok_or_else(|| cut(map.len() as u64))?;
                 Ok(use_bytes(bytes))
             }
             Bytes::Read(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                let length = file
-                    .metadata()
-                    .map_err(PackError::io(&self.path, "read"))?
-                    .len();
+                let length = file.metadata().map_err(PackError::io(&self.path, "read"))?.len();
                 if range.end > length {
                     return Err(cut(length));
                 }
@@ -168,12 +141,8 @@ const INDEX_FILES: [&str; 6] = [
 ];
 
 /// The names of pickled weights, in the order of preference. They have to go through the converter.
-const PICKLE_FILES: [&str; 4] = [
-    "diffusion_pytorch_model.bin",
-    "pytorch_model.bin",
-    "diffusion_pytorch_model.fp16.bin",
-    "pytorch_model.fp16.bin",
-];
+const PICKLE_FILES: [&str; 4] =
+    ["diffusion_pytorch_model.bin", "pytorch_model.bin", "diffusion_pytorch_model.fp16.bin", "pytorch_model.fp16.bin"];
 
 /// The files of a component, as found in its folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,12 +166,7 @@ struct Index {
 /// # Errors
 /// [`PackError::Missing`] if there is none, [`PackError::Config`] if several unnamed ones leave the choice open.
 pub fn find_files(folder: &Path) -> Result<ComponentFiles, PackError> {
-    let there = |names: &[&str]| {
-        names
-            .iter()
-            .map(|name| folder.join(name))
-            .find(|path| path.is_file())
-    };
+    let there = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     if let Some(path) = there(&SINGLE_FILES) {
         return Ok(ComponentFiles::Single(path));
     }
@@ -214,9 +178,7 @@ pub fn find_files(folder: &Path) -> Result<ComponentFiles, PackError> {
         for item in std::fs::read_dir(folder).map_err(PackError::io(folder, "listed"))? {
             let path = item.map_err(PackError::io(folder, "listed"))?.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
-            if extension.is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors"))
-                && path.is_file()
-            {
+            if extension.is_some_and(|extension| extension.eq_ignore_ascii_case("safetensors")) && path.is_file() {
                 others.push(path);
             }
         }
@@ -225,17 +187,12 @@ pub fn find_files(folder: &Path) -> Result<ComponentFiles, PackError> {
         ([only], _) => Ok(ComponentFiles::Single(only.clone())),
         (_, Some(path)) => Ok(ComponentFiles::Pickle(path)),
         ([], None) => Err(PackError::missing(
-            folder
-                .join(if folder.is_dir() { SINGLE_FILES[0] } else { "" })
-                .as_path(),
+            folder.join(if folder.is_dir() { SINGLE_FILES[0] } else { "" }).as_path(),
             "no weight file (*.safetensors or *.bin) was found there",
         )),
         (several, None) => Err(PackError::config(
             folder,
-            format!(
-                "it holds {} safetensors files and none has a usual name, so the choice is open",
-                several.len()
-            ),
+            format!("it holds {} safetensors files and none has a usual name, so the choice is open", several.len()),
         )),
     }
 }
@@ -253,10 +210,7 @@ impl Weights {
         match find_files(folder)? {
             ComponentFiles::Single(path) => Self::open_file(&path, options),
             ComponentFiles::Index(path) => Self::open_index(&path, options),
-            ComponentFiles::Pickle(path) => Err(PackError::NotWeights {
-                found: sniff::of_file(&path)?,
-                path,
-            }),
+            ComponentFiles::Pickle(path) => Err(PackError::NotWeights { found: sniff::of_file(&path)?, path }),
         }
     }
 
@@ -266,18 +220,8 @@ impl Weights {
     /// As [`Self::open`].
     pub fn open_file(path: &Path, options: &WeightOptions) -> Result<Self, PackError> {
         let (file, entries) = TensorFile::open(path, options)?;
-        let tensors = entries
-            .into_iter()
-            .map(|entry| {
-                (
-                    entry.name.clone(),
-                    Located {
-                        file: Arc::clone(&file),
-                        entry,
-                    },
-                )
-            })
-            .collect();
+        let tensors =
+            entries.into_iter().map(|entry| (entry.name.clone(), Located { file: Arc::clone(&file), entry })).collect();
         Ok(Self::of(tensors, vec![file]))
     }
 
@@ -291,9 +235,7 @@ impl Weights {
         let mut tensors = BTreeMap::new();
         let mut files = Vec::new();
         for name in weight_map.values().collect::<BTreeSet<_>>() {
-            let plain = Path::new(name).components().count() == 1
-                && !name.contains(['/', '\\', ':'])
-                && name != "..";
+            let plain = Path::new(name).components().count() == 1 && !name.contains(['/', '\\', ':']) && name != "..";
             if !plain {
                 return Err(PackError::Refused {
                     path: path.to_path_buf(),
@@ -302,10 +244,7 @@ impl Weights {
             }
             let (file, entries) = TensorFile::open(&folder.join(name), options)?;
             for entry in entries {
-                let located = Located {
-                    file: Arc::clone(&file),
-                    entry,
-                };
+                let located = Located { file: Arc::clone(&file), entry };
                 if let Some(first) = tensors.insert(located.entry.name.clone(), located.clone()) {
                     return Err(PackError::damaged(
                         &file.path,
@@ -320,9 +259,7 @@ impl Weights {
             files.push(file);
         }
         for (tensor, name) in &weight_map {
-            let there = tensors
-                .get(tensor)
-                .is_some_and(|located: &Located| located.file.path.ends_with(name));
+            let there = tensors.get(tensor).is_some_and(|located: &Located| located.file.path.ends_with(name));
             if !there {
                 return Err(PackError::TensorMissing {
                     path: folder.join(name),
@@ -335,11 +272,7 @@ impl Weights {
     }
 
     fn of(tensors: BTreeMap<String, Located>, files: Vec<Arc<TensorFile>>) -> Self {
-        Self {
-            tensors: Arc::new(tensors),
-            files: Arc::new(files),
-            taken: Arc::default(),
-        }
+        Self { tensors: Arc::new(tensors), files: Arc::new(files), taken: Arc::default() }
     }
 
     /// The same tensors under other names: `rename` gives the new name of each stored one, or `None` to leave it out.
@@ -347,25 +280,15 @@ impl Weights {
     ///
     /// # Errors
     /// [`PackError::Damaged`] if two tensors get one name.
-    pub fn renamed(
-        &self,
-        mut rename: impl FnMut(&str) -> Option<String>,
-    ) -> Result<Self, PackError> {
+    pub fn renamed(&self, mut rename: impl FnMut(&str) -> Option<String>) -> Result<Self, PackError> {
         let mut tensors = BTreeMap::new();
         for (old, located) in self.tensors.iter() {
             let Some(new) = rename(old) else { continue };
             if tensors.insert(new.clone(), located.clone()).is_some() {
-                return Err(PackError::damaged(
-                    &located.file.path,
-                    format!("two of its tensors mean {new}"),
-                ));
+                return Err(PackError::damaged(&located.file.path, format!("two of its tensors mean {new}")));
             }
         }
-        Ok(Self {
-            tensors: Arc::new(tensors),
-            files: Arc::clone(&self.files),
-            taken: Arc::default(),
-        })
+        Ok(Self { tensors: Arc::new(tensors), files: Arc::clone(&self.files), taken: Arc::default() })
     }
 
     /// The names of all tensors, sorted.
@@ -392,23 +315,14 @@ impl Weights {
     /// How many numbers all tensors hold together.
     #[must_use]
     pub fn parameters(&self) -> u64 {
-        let count = |located: &Located| {
-            located
-                .entry
-                .shape
-                .iter()
-                .map(|&side| side as u64)
-                .product::<u64>()
-        };
+        let count = |located: &Located| located.entry.shape.iter().map(|&side| side as u64).product::<u64>();
         self.tensors.values().map(count).sum()
     }
 
     /// Whether every file is mapped into memory (and none is read piece by piece).
     #[must_use]
     pub fn mapped(&self) -> bool {
-        self.files
-            .iter()
-            .all(|file| matches!(file.bytes, Bytes::Mapped(_)))
+        self.files.iter().all(|file| matches!(file.bytes, Bytes::Mapped(_)))
     }
 
     /// A builder that feeds a network on `device` in the precision `dtype`.
@@ -446,10 +360,7 @@ impl Weights {
     ) -> Result<Tensor, candle_core::Error> {
         let (stored_name, located) = self.find(name).ok_or_else(|| {
             candle_core::Error::wrap(PackError::TensorMissing {
-                path: self
-                    .files
-                    .first()
-                    .map_or_else(PathBuf::new, |file| file.path.clone()),
+                path: self.files.first().map_or_else(PathBuf::new, |file| file.path.clone()),
                 tensor: name.to_string(),
                 expected: shape.map(<[usize]>::to_vec),
             })
@@ -467,44 +378,29 @@ impl Weights {
         let stored = DType::try_from(entry.dtype).map_err(|_| {
             candle_core::Error::wrap(PackError::damaged(
                 &file.path,
-                format!(
-                    "the tensor {stored_name} is stored as {:?}, which no network here takes",
-                    entry.dtype
-                ),
+                format!("the tensor {stored_name} is stored as {:?}, which no network here takes", entry.dtype),
             ))
         })?;
         let tensor = file
-            .with_bytes(&entry.bytes, |bytes| {
-                Tensor::from_raw_buffer(bytes, stored, wanted, device)
-            })
+            .with_bytes(&entry.bytes, |bytes| Tensor::from_raw_buffer(bytes, stored, wanted, device))
             .map_err(candle_core::Error::wrap)??;
         let tensor = tensor.to_dtype(dtype)?;
-        self.taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(stored_name);
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(stored_name);
         Ok(tensor)
     }
 }
 
 /// A shape without its trailing ones: `[512, 512, 1, 1]`, a 1×1 convolution, is the same matrix as `[512, 512]`.
 fn trimmed(shape: &[usize]) -> &[usize] {
-    let used = shape
-        .iter()
-        .rposition(|&side| side != 1)
-        .map_or(0, |last| last + 1);
+    let used = shape.iter().rposition(|&side| side != 1).map_or(0, |last| last + 1);
     shape.get(..used).unwrap_or_default()
 }
 
 /// The other names that generations of the libraries gave the tensor `name`: with or without the text encoder's
 /// `text_model.` in front, and the two namings of the VAE's attention (`to_q` was `query`, and so on).
 fn other_names(name: &str) -> Vec<String> {
-    const ATTENTION: [(&str, &str); 4] = [
-        (".to_q.", ".query."),
-        (".to_k.", ".key."),
-        (".to_v.", ".value."),
-        (".to_out.0.", ".proj_attn."),
-    ];
+    const ATTENTION: [(&str, &str); 4] =
+        [(".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn.")];
     let mut names = match name.strip_prefix("text_model.") {
         Some(rest) => vec![rest.to_string()],
         None => vec![format!("text_model.{name}")],
@@ -533,12 +429,7 @@ impl SimpleBackend for Weights {
         self.tensor(name, Some(shape.dims()), dtype, device)
     }
 
-    fn get_unchecked(
-        &self,
-        name: &str,
-        dtype: DType,
-        device: &Device,
-    ) -> candle_core::Result<Tensor> {
+    fn get_unchecked(&self, name: &str, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
         self.tensor(name, None, dtype, device)
     }
 
@@ -575,22 +466,13 @@ mod tests {
         for read_instead_of_map in [false, true] {
             let folder = folder();
             std::fs::write(folder.path().join("model.safetensors"), two_tensors()).unwrap();
-            let weights = Weights::open(
-                folder.path(),
-                &WeightOptions {
-                    read_instead_of_map,
-                },
-            )
-            .unwrap();
+            let weights = Weights::open(folder.path(), &WeightOptions { read_instead_of_map }).unwrap();
             assert_eq!(weights.mapped(), !read_instead_of_map);
             assert_eq!(weights.parameters(), 8);
             let vb = weights.var_builder(&Device::Cpu, DType::F32).pp("conv_in");
             assert!(vb.contains_tensor("bias"));
             let weight = vb.get((2, 3), "weight").unwrap();
-            assert_eq!(
-                weight.to_vec2::<f32>().unwrap(),
-                [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
-            );
+            assert_eq!(weight.to_vec2::<f32>().unwrap(), [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
             assert_eq!(weights.unused(), ["conv_in.bias"]);
             vb.get(2, "bias").unwrap();
             assert!(weights.unused().is_empty());
@@ -600,18 +482,9 @@ mod tests {
     #[test]
     fn casts_every_stored_float_to_the_wanted_precision() {
         let values = [0.5f32, -2.0, 1024.0];
-        let half: Vec<u8> = values
-            .iter()
-            .flat_map(|&v| half::f16::from_f32(v).to_le_bytes())
-            .collect();
-        let brain: Vec<u8> = values
-            .iter()
-            .flat_map(|&v| half::bf16::from_f32(v).to_le_bytes())
-            .collect();
-        let double: Vec<u8> = values
-            .iter()
-            .flat_map(|&v| f64::from(v).to_le_bytes())
-            .collect();
+        let half: Vec<u8> = values.iter().flat_map(|&v| half::f16::from_f32(v).to_le_bytes()).collect();
+        let brain: Vec<u8> = values.iter().flat_map(|&v| half::bf16::from_f32(v).to_le_bytes()).collect();
+        let double: Vec<u8> = values.iter().flat_map(|&v| f64::from(v).to_le_bytes()).collect();
         let weights = open(&safetensors(&[
             Stored::new("half", "F16", &[3], half),
             Stored::new("brain", "BF16", &[3], brain),
@@ -620,11 +493,7 @@ mod tests {
         .unwrap();
         let vb = weights.var_builder(&Device::Cpu, DType::F32);
         for name in ["half", "brain", "double"] {
-            assert_eq!(
-                vb.get(3, name).unwrap().to_vec1::<f32>().unwrap(),
-                values,
-                "{name}"
-            );
+            assert_eq!(vb.get(3, name).unwrap().to_vec1::<f32>().unwrap(), values, "{name}");
         }
     }
 
@@ -634,16 +503,11 @@ mod tests {
         let vb = weights.var_builder(&Device::Cpu, DType::F32);
         let missing = vb.get((4, 4), "conv_out.weight").unwrap_err().to_string();
         assert!(
-            missing.contains(
-                "model.safetensors lacks the tensor conv_out.weight (expected shape [4, 4])"
-            ),
+            missing.contains("model.safetensors lacks the tensor conv_out.weight (expected shape [4, 4])"),
             "{missing}"
         );
         let shape = vb.get((3, 2), "conv_in.weight").unwrap_err().to_string();
-        assert!(
-            shape.contains("conv_in.weight has the shape [2, 3] where [3, 2] is expected"),
-            "{shape}"
-        );
+        assert!(shape.contains("conv_in.weight has the shape [2, 3] where [3, 2] is expected"), "{shape}");
         // What was refused was not taken.
         assert_eq!(weights.unused().len(), 2);
     }
@@ -653,60 +517,23 @@ mod tests {
         let weights = open(&safetensors(&[
             Stored::f32("text_model.final_layer_norm.weight", &[1], &[1.0]),
             Stored::f32("encoder.layers.0.mlp.fc1.weight", &[1], &[2.0]),
-            Stored::f32(
-                "encoder.mid_block.attentions.0.query.weight",
-                &[2, 2, 1, 1],
-                &[3.0; 4],
-            ),
-            Stored::f32(
-                "encoder.mid_block.attentions.0.proj_attn.bias",
-                &[2],
-                &[4.0; 2],
-            ),
-            Stored::f32(
-                "decoder.mid_block.attentions.0.to_out.0.bias",
-                &[2],
-                &[5.0; 2],
-            ),
-            Stored::new(
-                "text_model.embeddings.position_ids",
-                "I64",
-                &[1, 1],
-                vec![0; 8],
-            ),
+            Stored::f32("encoder.mid_block.attentions.0.query.weight", &[2, 2, 1, 1], &[3.0; 4]),
+            Stored::f32("encoder.mid_block.attentions.0.proj_attn.bias", &[2], &[4.0; 2]),
+            Stored::f32("decoder.mid_block.attentions.0.to_out.0.bias", &[2], &[5.0; 2]),
+            Stored::new("text_model.embeddings.position_ids", "I64", &[1, 1], vec![0; 8]),
         ]))
         .unwrap();
         let vb = weights.var_builder(&Device::Cpu, DType::F32);
         let first = |shape: &[usize], name: &str| {
-            vb.get(shape, name)
-                .unwrap()
-                .flatten_all()
-                .unwrap()
-                .to_vec1::<f32>()
-                .unwrap()[0]
+            vb.get(shape, name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0]
         };
         assert_eq!(first(&[1], "final_layer_norm.weight"), 1.0);
-        assert_eq!(
-            first(&[1], "text_model.encoder.layers.0.mlp.fc1.weight"),
-            2.0
-        );
-        assert_eq!(
-            first(&[2, 2], "encoder.mid_block.attentions.0.to_q.weight"),
-            3.0
-        );
-        assert_eq!(
-            first(&[2], "encoder.mid_block.attentions.0.to_out.0.bias"),
-            4.0
-        );
-        assert_eq!(
-            first(&[2], "decoder.mid_block.attentions.0.proj_attn.bias"),
-            5.0
-        );
+        assert_eq!(first(&[1], "text_model.encoder.layers.0.mlp.fc1.weight"), 2.0);
+        assert_eq!(first(&[2, 2], "encoder.mid_block.attentions.0.to_q.weight"), 3.0);
+        assert_eq!(first(&[2], "encoder.mid_block.attentions.0.to_out.0.bias"), 4.0);
+        assert_eq!(first(&[2], "decoder.mid_block.attentions.0.proj_attn.bias"), 5.0);
         assert!(!vb.contains_tensor("encoder.mid_block.attentions.0.to_k.weight"));
-        assert!(
-            weights.unused().is_empty(),
-            "position indices are not weights"
-        );
+        assert!(weights.unused().is_empty(), "position indices are not weights");
     }
 
     #[test]
@@ -724,45 +551,23 @@ mod tests {
         let folder = folder();
         let path = folder.path().join("model.safetensors");
         std::fs::write(&path, two_tensors()).unwrap();
-        let weights = Weights::open(
-            &path,
-            &WeightOptions {
-                read_instead_of_map: true,
-            },
-        )
-        .unwrap();
+        let weights = Weights::open(&path, &WeightOptions { read_instead_of_map: true }).unwrap();
         let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
         file.set_len(two_tensors().len() as u64 - 3).unwrap();
-        let error = weights
-            .tensor("conv_in.bias", None, DType::F32, &Device::Cpu)
-            .unwrap_err()
-            .to_string();
+        let error = weights.tensor("conv_in.bias", None, DType::F32, &Device::Cpu).unwrap_err().to_string();
         assert!(error.contains("cut short"), "{error}");
     }
 
     #[test]
     fn shards_are_joined_and_their_index_is_not_trusted() {
         let folder = folder();
-        let write =
-            |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
         let index = |map: &str| {
-            write(
-                "model.safetensors.index.json",
-                format!("{{\"weight_map\":{map}}}").as_bytes(),
-            );
+            write("model.safetensors.index.json", format!("{{\"weight_map\":{map}}}").as_bytes());
         };
-        write(
-            "one.safetensors",
-            &safetensors(&[Stored::f32("a", &[1], &[1.0])]),
-        );
-        write(
-            "two.safetensors",
-            &safetensors(&[Stored::f32("b", &[1], &[2.0])]),
-        );
-        write(
-            "again.safetensors",
-            &safetensors(&[Stored::f32("a", &[1], &[3.0])]),
-        );
+        write("one.safetensors", &safetensors(&[Stored::f32("a", &[1], &[1.0])]));
+        write("two.safetensors", &safetensors(&[Stored::f32("b", &[1], &[2.0])]));
+        write("again.safetensors", &safetensors(&[Stored::f32("a", &[1], &[3.0])]));
         let open = || {
             Weights::open(folder.path(), &WeightOptions::default())
                 .map(|weights| weights.names().collect::<Vec<_>>().join(" "))
@@ -776,18 +581,9 @@ mod tests {
         assert!(matches!(open(), Err(PackError::TensorMissing { .. })));
         index(r#"{"a":"one.safetensors","b":"again.safetensors"}"#);
         assert!(matches!(open(), Err(PackError::Damaged { .. })));
-        for outside in [
-            "../one.safetensors",
-            "/etc/passwd",
-            "..",
-            "a/b.safetensors",
-            "c:\\\\x",
-        ] {
+        for outside in ["../one.safetensors", "/etc/passwd", "..", "a/b.safetensors", "c:\\\\x"] {
             index(&format!(r#"{{"a":"{outside}"}}"#));
-            assert!(
-                matches!(open(), Err(PackError::Refused { .. })),
-                "{outside}"
-            );
+            assert!(matches!(open(), Err(PackError::Refused { .. })), "{outside}");
         }
     }
 
@@ -798,22 +594,14 @@ mod tests {
         let found = || find_files(folder.path());
         assert!(matches!(found(), Err(PackError::Missing { .. })));
         add("pytorch_model.bin");
-        assert!(
-            matches!(found(), Ok(ComponentFiles::Pickle(path)) if path.ends_with("pytorch_model.bin"))
-        );
+        assert!(matches!(found(), Ok(ComponentFiles::Pickle(path)) if path.ends_with("pytorch_model.bin")));
         add("odd.SAFETENSORS");
-        assert!(
-            matches!(found(), Ok(ComponentFiles::Single(path)) if path.ends_with("odd.SAFETENSORS"))
-        );
+        assert!(matches!(found(), Ok(ComponentFiles::Single(path)) if path.ends_with("odd.SAFETENSORS")));
         add("model.safetensors.index.json");
         assert!(matches!(found(), Ok(ComponentFiles::Index(_))));
         add("model.fp16.safetensors");
-        assert!(
-            matches!(found(), Ok(ComponentFiles::Single(path)) if path.ends_with("model.fp16.safetensors"))
-        );
+        assert!(matches!(found(), Ok(ComponentFiles::Single(path)) if path.ends_with("model.fp16.safetensors")));
         add("model.safetensors");
-        assert!(
-            matches!(found(), Ok(ComponentFiles::Single(path)) if path.ends_with("model.safetensors"))
-        );
+        assert!(matches!(found(), Ok(ComponentFiles::Single(path)) if path.ends_with("model.safetensors")));
     }
 }

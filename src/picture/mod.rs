@@ -26,17 +26,8 @@ impl Picture {
     /// A picture made in memory (pasted, rendered, an edit's result).
     #[must_use]
     pub fn from_rgb(name: impl Into<String>, rgb: RgbImage) -> Self {
-        let facts = SourceFacts {
-            stored_size: rgb.dimensions(),
-            ..SourceFacts::default()
-        };
-        Self {
-            name: name.into(),
-            path: None,
-            rgb: Arc::new(rgb),
-            alpha: None,
-            facts,
-        }
+        let facts = SourceFacts { stored_size: rgb.dimensions(), ..SourceFacts::default() };
+        Self { name: name.into(), path: None, rgb: Arc::new(rgb), alpha: None, facts }
     }
 
     /// Width and height in pixels.
