@@ -75,7 +75,7 @@ impl ClipTextConfig {
         let written: Written = scrutiny.read()?;
         let activation = scrutiny.activation("hidden_act", Activation::QuickGelu)?;
         let heads = written.num_attention_heads;
-        scrutiny.require(heads > 0 && written.hidden_size % heads == 0, "num_attention_heads", || {
+        scrutiny.require(heads > 0 && written.hidden_size.is_multiple_of(heads), "num_attention_heads", || {
             "it must divide hidden_size".to_owned()
         })?;
         Ok(Self {
@@ -107,7 +107,6 @@ impl ClipText {
     ///
     /// # Errors
     /// When a tensor is missing or has another shape than the config asks for.
-    #[expect(clippy::needless_pass_by_value, reason = "VarBuilders are handed on by value everywhere")]
     pub fn load(config: &ClipTextConfig, vb: VarBuilder) -> Result<Self> {
         let prefixed = vb.contains_tensor("text_model.embeddings.token_embedding.weight");
         let vb = if prefixed { vb.pp("text_model") } else { vb };

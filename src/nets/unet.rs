@@ -147,7 +147,7 @@ impl UnetConfig {
             "all levels read the same text, so all entries must be equal".to_owned()
         })?;
         let groups = written.norm_num_groups;
-        let fits = |width: usize| groups > 0 && width > 0 && width % groups == 0;
+        let fits = |width: usize| groups > 0 && width > 0 && width.is_multiple_of(groups);
         scrutiny.require(levels.iter().all(|level| fits(level.width)), "norm_num_groups", || {
             "it must divide every entry of block_out_channels".to_owned()
         })?;
@@ -274,7 +274,7 @@ fn levels(scrutiny: &Scrutiny, written: &Written) -> std::result::Result<Vec<Lev
     scrutiny.require(layers.iter().all(|n| *n > 0), "layers_per_block", || "it must be at least 1".to_owned())?;
     let heads =
         written.attention_head_dim.spread(count).ok_or_else(|| scrutiny.refuse("attention_head_dim", as_many()))?;
-    let divides = widths.iter().zip(&heads).all(|(width, heads)| *heads > 0 && width % heads == 0);
+    let divides = widths.iter().zip(&heads).all(|(width, heads)| *heads > 0 && width.is_multiple_of(*heads));
     scrutiny.require(divides, "attention_head_dim", || {
         "for this kind of network it is the number of heads, which must divide the level's channels".to_owned()
     })?;

@@ -107,7 +107,7 @@ impl VaeConfig {
         scrutiny.require(written.down_block_types.len() == count, "down_block_types", as_many)?;
         scrutiny.require(written.up_block_types.len() == count, "up_block_types", as_many)?;
         let groups = written.norm_num_groups;
-        let fits = |width: &usize| groups > 0 && *width > 0 && width % groups == 0;
+        let fits = |width: &usize| groups > 0 && *width > 0 && width.is_multiple_of(groups);
         scrutiny.require(written.block_out_channels.iter().all(fits), "norm_num_groups", || {
             "it must divide every entry of block_out_channels".to_owned()
         })?;
