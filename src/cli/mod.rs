@@ -3,6 +3,8 @@
 //! Results go to stdout, progress and errors to stderr. Exit codes: 0 only on success, 2 on a usage
 //! error, 1 otherwise.
 
+mod models;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,13 +21,17 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Show which models there are, where they are, and whether their files are whole.
+    #[command(subcommand)]
+    Models(models::Models),
+}
 
 /// Parses the process's arguments, runs what they ask for and returns the exit code.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
-        Some(command) => match command {},
+        Some(Command::Models(command)) => models::run(&command),
         None => crate::app::open_window(arguments.picture),
     };
     match outcome {

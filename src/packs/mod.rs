@@ -8,9 +8,12 @@ pub mod clip_tokenizer;
 pub mod diffusers;
 mod error;
 pub mod header;
+pub mod manifest;
 pub mod sniff;
+pub mod store;
 #[cfg(test)]
 mod test_files;
+pub mod verify;
 pub mod weights;
 
 pub use error::PackError;

@@ -1,0 +1,165 @@
+//! `glassbox models`: which models there are, where they are, and whether their files are whole.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::packs::manifest::Model;
+use crate::packs::store::Store;
+use crate::packs::verify;
+
+/// What to do with the models.
+#[derive(Debug, Subcommand)]
+pub(super) enum Models {
+    /// List every model and pack, and whether it is on this machine.
+    List {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one model: what it is for, where it comes from, its terms and defaults.
+    Show {
+        /// The model's name.
+        model: String,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the files of a model (a name or a folder).
+    Verify {
+        /// The model's name, or a folder or file.
+        model: String,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the folder of a model, or without a name the folders that are looked in.
+    Where {
+        /// The model's name.
+        model: Option<String>,
+    },
+}
+
+/// Runs `glassbox models …`.
+///
+/// # Errors
+/// If the list cannot be read, a name is unknown, or a file fails its check.
+pub(super) fn run(command: &Models) -> anyhow::Result<()> {
+    let store = Store::open()?;
+    let mut out = std::io::stdout().lock();
+    match command {
+        Models::List { json } => list(&store, *json, &mut out),
+        Models::Show { model, json } => show(&store, model, *json, &mut out),
+        Models::Verify { model, json } => check(&store, model, *json, &mut out),
+        Models::Where { model } => whereabouts(&store, model.as_deref(), &mut out),
+    }
+}
+
+fn list(store: &Store, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let manifest = store.manifest();
+    if json {
+        let models: Vec<_> =
+            manifest.models.iter().map(|model| json!({ "model": model, "found": store.locate(model) })).collect();
+        writeln!(out, "{}", json!({ "models": models, "packs": manifest.packs }))?;
+        return Ok(());
+    }
+    for model in &manifest.models {
+        let state = if store.locate(model).is_some() { "here" } else { "not on this machine" };
+        writeln!(out, "{:<18} {:<22} {state}", model.id, roles(model))?;
+    }
+    for pack in &manifest.packs {
+        let parts: Vec<String> = pack.models.iter().map(|(role, id)| format!("{role} {id}")).collect();
+        writeln!(out, "pack {:<13} {}", pack.id, parts.join(", "))?;
+    }
+    Ok(())
+}
+
+fn roles(model: &Model) -> String {
+    model.roles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The listed model `id`.
+fn listed<'a>(store: &'a Store, id: &str) -> anyhow::Result<&'a Model> {
+    let model = store.manifest().model(id);
+    model.with_context(|| format!("no model is called {id:?}; `glassbox models list` names them all"))
+}
+
+fn show(store: &Store, id: &str, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let model = listed(store, id)?;
+    let found = store.locate(model);
+    if json {
+        writeln!(out, "{}", json!({ "model": model, "found": found }))?;
+        return Ok(());
+    }
+    writeln!(out, "{} ({})\n{}", model.name, roles(model), model.about)?;
+    let doubt = if model.licence.confirmed { "" } else { " (unconfirmed)" };
+    writeln!(out, "licence     {}{doubt} {}", model.licence.name, model.licence.link.as_deref().unwrap_or(""))?;
+    if let Some(repository) = &model.repository {
+        writeln!(out, "published   {repository} {}", model.revision.as_deref().unwrap_or(""))?;
+    }
+    if let Some(megabytes) = model.megabytes {
+        writeln!(out, "size        about {megabytes} MB")?;
+    }
+    if let Some(d) = &model.defaults {
+        writeln!(
+            out,
+            "defaults    {}, {} steps, text {}, specific {}, image {}, {} px",
+            d.scheduler, d.steps, d.guidance, d.specific_guidance, d.image_guidance, d.size
+        )?;
+    }
+    let place = found.map_or_else(|| "not on this machine".into(), |path| path.display().to_string());
+    writeln!(out, "folder      {place}")?;
+    Ok(())
+}
+
+fn check(store: &Store, name: &str, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let folder = match store.manifest().model(name) {
+        Some(model) => store.locate(model).with_context(|| format!("the model {name} is not on this machine"))?,
+        None => PathBuf::from(name),
+    };
+    anyhow::ensure!(folder.exists(), "{name:?} is neither a model in the list nor a folder");
+    let checked = verify::verify(&folder)?;
+    let faults = checked.iter().filter(|file| file.fault.is_some()).count();
+    if json {
+        let files: Vec<_> = checked
+            .iter()
+            .map(|file| json!({ "path": file.path, "bytes": file.bytes, "fault": file.fault.as_ref().map(ToString::to_string) }))
+            .collect();
+        writeln!(out, "{}", json!({ "folder": folder, "files": files, "faults": faults }))?;
+    } else {
+        for file in &checked {
+            match &file.fault {
+                None => writeln!(out, "good  {} ({} bytes)", file.path.display(), file.bytes)?,
+                Some(fault) => writeln!(out, "BAD   {fault}")?,
+            }
+        }
+    }
+    anyhow::ensure!(faults == 0, "{faults} of {} files failed the check", checked.len());
+    Ok(())
+}
+
+fn whereabouts(store: &Store, model: Option<&str>, out: &mut impl Write) -> anyhow::Result<()> {
+    if let Some(id) = model {
+        let path = store.locate(listed(store, id)?);
+        let path = path.with_context(|| format!("the model {id} is not on this machine"))?;
+        writeln!(out, "{}", path.display())?;
+        return Ok(());
+    }
+    let places = store.places();
+    for path in &places.assets {
+        writeln!(out, "assets      {}", path.display())?;
+    }
+    if let Some(path) = &places.models {
+        writeln!(out, "models      {}", path.display())?;
+    }
+    for path in &places.hub_caches {
+        writeln!(out, "hub cache   {} (only read)", path.display())?;
+    }
+    if let Some(path) = &places.own_list {
+        writeln!(out, "own list    {}", path.display())?;
+    }
+    Ok(())
+}
