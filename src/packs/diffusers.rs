@@ -5,13 +5,14 @@
 //! the class name in `model_index.json`: published ports carry the wrong one (spec/sane.md section 8.3). Components may
 //! differ in precision; configurations older than `scaling_factor` get the value that was fixed then.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::clip_tokenizer::ClipTokenizer;
 use super::weights::{ComponentFiles, WeightOptions, Weights, find_files};
-use super::{PackError, read_json_as, sniff};
+use super::{PackError, convert, read_json_as};
 
 /// The factor between the VAE's latents and the UNet's, where the configuration predates the key.
 pub const USUAL_SCALING_FACTOR: f64 = 0.18215;
@@ -50,6 +51,8 @@ pub struct EditorFolder {
 pub struct OpenOptions {
     /// How weight files are opened.
     pub weights: WeightOptions,
+    /// Where pickled weights are kept after their conversion; the user's cache folder if `None`.
+    pub cache: Option<PathBuf>,
 }
 
 impl EditorFolder {
@@ -182,7 +185,12 @@ fn open_component(path: &Path, name: &str, what: &str, options: &OpenOptions) ->
         ComponentFiles::Single(file) => Weights::open_file(&file, &options.weights)?,
         ComponentFiles::Index(index) => Weights::open_index(&index, &options.weights)?,
         ComponentFiles::Pickle(file) => {
-            return Err(PackError::NotWeights { found: sniff::of_file(&file)?, path: file });
+            let cache = match &options.cache {
+                Some(cache) => cache.clone(),
+                None => convert::cache_folder()?,
+            };
+            let converted = convert::converted(&file, &cache, &|_, _| ControlFlow::Continue(()))?;
+            Weights::open_file(&converted, &options.weights)?
         }
     };
     Ok(Component { config, weights })
@@ -300,5 +308,26 @@ mod tests {
         assert!(fault(folder.path()).contains("unet"));
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
         assert!(fault(folder.path()).contains("single network"));
+    }
+
+    /// The pickle was made by tests/reference/pickles.py from the folder's own safetensors file.
+    #[test]
+    fn pickled_components_are_converted_on_the_way() {
+        let copy = copy("odd");
+        let cache = tempfile::tempdir().unwrap();
+        let weights = copy.path().join("vae/diffusion_pytorch_model.safetensors");
+        let expected = std::fs::metadata(&weights).unwrap().len();
+        std::fs::remove_file(&weights).unwrap();
+        let pickle = fixture("../../pickles/odd_vae.bin");
+        std::fs::copy(pickle, copy.path().join("vae/diffusion_pytorch_model.bin")).unwrap();
+        let options = OpenOptions { cache: Some(cache.path().to_path_buf()), ..OpenOptions::default() };
+        let ours = EditorFolder::open_with(copy.path(), &options).unwrap();
+        let reference = EditorFolder::open(&fixture("odd")).unwrap();
+        assert!(ours.vae.weights.names().eq(reference.vae.weights.names()));
+        assert_eq!(ours.vae.weights.parameters(), reference.vae.weights.parameters());
+        let converted = ours.vae.weights.files().next().unwrap();
+        assert!(std::fs::metadata(converted).unwrap().len().abs_diff(expected) < 4096);
+        std::fs::write(copy.path().join("vae/diffusion_pytorch_model.bin"), b"<html>").unwrap();
+        assert!(EditorFolder::open_with(copy.path(), &options).unwrap_err().to_string().contains("web page"));
     }
 }

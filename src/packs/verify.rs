@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{PackError, header, read_json_as};
+use super::{PackError, convert, header, read_json_as};
 
 /// How deep below the model's folder files are looked for.
 const DEPTH: usize = 3;
@@ -35,8 +35,8 @@ pub fn verify(folder: &Path) -> Result<Vec<Checked>, PackError> {
     }
     files.sort();
     let checked: Vec<Checked> = files.into_iter().filter_map(check).collect();
-    if !checked.iter().any(|file| extension(&file.path) == "safetensors") {
-        return Err(PackError::missing(folder, "no safetensors file was found there"));
+    if checked.iter().all(|file| extension(&file.path) == "json") {
+        return Err(PackError::missing(folder, "no weight file was found there"));
     }
     Ok(checked)
 }
@@ -67,6 +67,7 @@ fn check(path: PathBuf) -> Option<Checked> {
             .map_err(PackError::io(&path, "opened"))
             .and_then(|mut file| header::read(&path, &mut file))
             .map(|_| ()),
+        "bin" | "pth" | "ckpt" => convert::inspect(&path).map(|_| ()),
         "json" => read_json_as::<Value>(&path).map(|_| ()),
         _ => return None,
     };
