@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::clip_tokenizer::ClipTokenizer;
 use super::weights::{ComponentFiles, WeightOptions, Weights, find_files};
-use super::{PackError, convert, read_json_as};
+use super::{PackError, compvis, convert, read_json_as, sniff};
 
 /// The factor between the VAE's latents and the UNet's, where the configuration predates the key.
 pub const USUAL_SCALING_FACTOR: f64 = 0.18215;
@@ -53,10 +53,12 @@ pub struct OpenOptions {
     pub weights: WeightOptions,
     /// Where pickled weights are kept after their conversion; the user's cache folder if `None`.
     pub cache: Option<PathBuf>,
+    /// Take the UNet's running average where a single file holds both.
+    pub average: bool,
 }
 
 impl EditorFolder {
-    /// Opens the editor in the folder `path`.
+    /// Opens the editor in the folder `path`, or in the single file in CompVis layout that `path` is.
     ///
     /// # Errors
     /// One sentence naming the file that is missing, cut short, mislabelled or of another kind.
@@ -69,6 +71,9 @@ impl EditorFolder {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, PackError> {
+        if path.is_file() {
+            return open_single(path, options);
+        }
         if !path.is_dir() {
             return Err(PackError::missing(path, "a folder in diffusers layout was expected there"));
         }
@@ -110,6 +115,32 @@ impl EditorFolder {
     pub fn parameters(&self) -> u64 {
         self.unet.weights.parameters() + self.vae.weights.parameters() + self.text_encoder.weights.parameters()
     }
+}
+
+/// Opens a single file in CompVis layout, safetensors or pickle.
+fn open_single(path: &Path, options: &OpenOptions) -> Result<EditorFolder, PackError> {
+    let weights = match sniff::of_file(path)? {
+        sniff::Content::Zip | sniff::Content::Pickle | sniff::Content::Tar => open_pickle(path, options)?,
+        _ => Weights::open_file(path, &options.weights)?,
+    };
+    if !compvis::is_compvis(&weights) {
+        return Err(PackError::OtherModel {
+            path: path.to_path_buf(),
+            detail: "it is no editor in one file, which holds UNet, autoencoder and text encoder under CompVis names"
+                .into(),
+        });
+    }
+    compvis::open(path, &weights, options.average)
+}
+
+/// Opens pickled weights through the converter.
+fn open_pickle(path: &Path, options: &OpenOptions) -> Result<Weights, PackError> {
+    let cache = match &options.cache {
+        Some(cache) => cache.clone(),
+        None => convert::cache_folder()?,
+    };
+    let converted = convert::converted(path, &cache, &|_, _| ControlFlow::Continue(()))?;
+    Weights::open_file(&converted, &options.weights)
 }
 
 /// Refuses, by name, folders that hold another kind of model.
@@ -184,14 +215,7 @@ fn open_component(path: &Path, name: &str, what: &str, options: &OpenOptions) ->
     let weights = match find_files(&folder)? {
         ComponentFiles::Single(file) => Weights::open_file(&file, &options.weights)?,
         ComponentFiles::Index(index) => Weights::open_index(&index, &options.weights)?,
-        ComponentFiles::Pickle(file) => {
-            let cache = match &options.cache {
-                Some(cache) => cache.clone(),
-                None => convert::cache_folder()?,
-            };
-            let converted = convert::converted(&file, &cache, &|_, _| ControlFlow::Continue(()))?;
-            Weights::open_file(&converted, &options.weights)?
-        }
+        ComponentFiles::Pickle(file) => open_pickle(&file, options)?,
     };
     Ok(Component { config, weights })
 }

@@ -5,6 +5,7 @@
 //! content, and every failure is a [`PackError`] of one sentence that names the file.
 
 pub mod clip_tokenizer;
+pub mod compvis;
 pub mod convert;
 pub mod diffusers;
 mod error;
