@@ -4,6 +4,7 @@
 //! error, 1 otherwise.
 
 mod models;
+mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Command {
     /// Show which models there are, where they are, and whether their files are whole.
     #[command(subcommand)]
     Models(models::Models),
+    /// Render synthetic scenes with ground truth.
+    World(world::WorldArgs),
 }
 
 /// Parses the process's arguments, runs what they ask for and returns the exit code.
@@ -32,6 +35,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Some(Command::Models(command)) => models::run(&command),
+        Some(Command::World(args)) => world::run(&args),
         None => crate::app::open_window(arguments.picture),
     };
     match outcome {

@@ -1,0 +1,232 @@
+//! Vague wishes and the specific changes each may mean.
+
+use crate::world::edits::{Edit, Inventory, State};
+use crate::world::look::{Grade, Weather};
+
+/// A wish, how people put it, and the changes it may mean, the most telling first.
+pub struct Wish {
+    pub name: &'static str,
+    pub texts: &'static [&'static str],
+    pub specifics: &'static [Edit],
+}
+
+const fn s(state: State) -> Edit {
+    Edit::State(state)
+}
+
+/// The wishes.
+pub const WISHES: &[Wish] = &[
+    Wish {
+        name: "winter",
+        texts: &[
+            "make it feel like winter",
+            "give it a wintry mood",
+            "make it look like december",
+            "make it frosty",
+            "make it freezing cold",
+            "bring in the winter",
+        ],
+        specifics: &[
+            s(State::SnowRoofs),
+            s(State::FreezeWater),
+            s(State::SnowGround),
+            s(State::OvercastSky),
+            s(State::BareTrees),
+            s(State::SnowTrees),
+            s(State::SnowMountains),
+        ],
+    },
+    Wish {
+        name: "autumn",
+        texts: &[
+            "make it feel like autumn",
+            "give it a fall mood",
+            "make it look like october",
+            "make it autumnal",
+            "bring in the autumn",
+            "make it feel like harvest time",
+        ],
+        specifics: &[
+            s(State::OrangeLeaves),
+            s(State::FallenLeaves),
+            s(State::OvercastSky),
+            s(State::DryGrass),
+            s(State::GroundFog),
+        ],
+    },
+    Wish {
+        name: "spring",
+        texts: &[
+            "make it feel like spring",
+            "give it a spring mood",
+            "make it look like april",
+            "make it fresh and blooming",
+            "let spring arrive",
+            "make nature wake up",
+        ],
+        specifics: &[s(State::Blossom), s(State::Flowers), s(State::ClearSky)],
+    },
+    Wish {
+        name: "cosy",
+        texts: &[
+            "make it look cosy",
+            "make it feel homely",
+            "make it inviting",
+            "make it warm and snug",
+            "give it a cosy mood",
+            "make it feel like home",
+        ],
+        specifics: &[s(State::LitWindows), s(State::LitLamps), s(State::SunsetSky), Edit::Grade(Grade::Warmer)],
+    },
+    Wish {
+        name: "spooky",
+        texts: &[
+            "make it spooky",
+            "make it look haunted",
+            "make it creepy",
+            "give it a scary mood",
+            "make it feel like halloween",
+            "make it eerie",
+        ],
+        specifics: &[s(State::StormSky), s(State::GroundFog), s(State::BareTrees), Edit::Grade(Grade::Darker)],
+    },
+    Wish {
+        name: "evening",
+        texts: &[
+            "give it an evening mood",
+            "make it golden hour",
+            "make it feel like the end of the day",
+            "make it romantic",
+            "give it evening light",
+            "make the day end",
+        ],
+        specifics: &[s(State::SunsetSky), s(State::LitWindows), s(State::LitLamps), Edit::Grade(Grade::Warmer)],
+    },
+    Wish {
+        name: "night",
+        texts: &[
+            "make it feel like late at night",
+            "make it look like bedtime",
+            "let the stars come out",
+            "make it feel like midnight",
+            "give it a night mood",
+            "make everyone go to sleep",
+        ],
+        specifics: &[s(State::StarrySky), s(State::LitWindows), s(State::LitLamps), Edit::Grade(Grade::Darker)],
+    },
+    Wish {
+        name: "drought",
+        texts: &[
+            "make it look like a drought",
+            "make it feel hot and dry",
+            "make it look parched",
+            "it has not rained for months",
+            "make it a scorching summer",
+            "make it a heat wave",
+        ],
+        specifics: &[s(State::DryGrass), s(State::ClearSky), Edit::Grade(Grade::Warmer)],
+    },
+    Wish {
+        name: "gloomy",
+        texts: &[
+            "make it gloomy",
+            "make it feel sad",
+            "make it melancholic",
+            "give it a bleak mood",
+            "make it dreary",
+            "make it look depressing",
+        ],
+        specifics: &[
+            s(State::OvercastSky),
+            s(State::WetRoad),
+            s(State::GroundFog),
+            s(State::BareTrees),
+            Edit::Grade(Grade::Cooler),
+        ],
+    },
+    Wish {
+        name: "cheerful",
+        texts: &[
+            "make it cheerful",
+            "make it look happy",
+            "give it a sunny mood",
+            "make it friendly",
+            "make it joyful",
+            "make it look like a postcard",
+        ],
+        specifics: &[s(State::ClearSky), s(State::Flowers), Edit::Grade(Grade::Saturated)],
+    },
+    Wish {
+        name: "mysterious",
+        texts: &[
+            "make it mysterious",
+            "like a dream",
+            "make it mystical",
+            "give it a dreamy mood",
+            "make it look enchanted",
+            "make it magical",
+        ],
+        specifics: &[s(State::GroundFog), s(State::StarrySky), s(State::LitLamps), s(State::LitWindows)],
+    },
+    Wish {
+        name: "storm-coming",
+        texts: &[
+            "make it feel like a storm is coming",
+            "make it dramatic",
+            "make it threatening",
+            "give it a dramatic mood",
+            "make it ominous",
+            "make it look dangerous",
+        ],
+        specifics: &[s(State::StormSky), s(State::WetRoad), Edit::Grade(Grade::Contrast)],
+    },
+    Wish {
+        name: "christmas",
+        texts: &[
+            "make it feel like christmas",
+            "give it a christmas mood",
+            "make it festive for christmas",
+            "make it a christmas card",
+            "make santa come",
+            "make it a white christmas",
+        ],
+        specifics: &[
+            s(State::SnowRoofs),
+            s(State::LitWindows),
+            s(State::SnowTrees),
+            s(State::SnowGround),
+            s(State::LitLamps),
+        ],
+    },
+    Wish {
+        name: "old-days",
+        texts: &[
+            "make it look like the old days",
+            "make it nostalgic",
+            "give it a retro feel",
+            "make it look a hundred years old",
+            "make it feel like a memory",
+            "like grandma's album",
+        ],
+        specifics: &[Edit::Grade(Grade::Vintage), s(State::OvercastSky), s(State::DryGrass)],
+    },
+    Wish {
+        name: "after-rain",
+        texts: &[
+            "make it look like after the rain",
+            "as if it had just rained",
+            "make it damp",
+            "make it feel wet",
+            "the rain has just stopped",
+            "give it a rainy mood",
+        ],
+        specifics: &[s(State::WetRoad), s(State::OvercastSky), s(State::GroundFog), Edit::Weather(Weather::Overcast)],
+    },
+];
+
+impl Wish {
+    /// The specifics that concern what a picture shows, at most `count`.
+    pub fn specifics_for(&self, inventory: &Inventory, count: usize) -> Vec<Edit> {
+        self.specifics.iter().copied().filter(|edit| inventory.allows(*edit)).take(count).collect()
+    }
+}

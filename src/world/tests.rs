@@ -1,0 +1,129 @@
+//! What the rest of the project relies on: same seed, same bytes; edits stay where they belong; truth agrees with itself.
+
+use super::dataset::{Plan, sheet};
+use super::edits::{Edit, Inventory, State};
+use super::language::{is_held_out, phrases, say};
+use super::look::{Look, Part};
+use super::render::Renderer;
+use super::rng::Draw;
+use super::scene::{Scene, Theme};
+
+const SIZE: usize = 96;
+
+fn scene() -> Scene {
+    let mut scene = Scene::with_theme(11, Theme::Street);
+    scene.look = Look::summer_noon();
+    scene
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+    let render = |seed| {
+        let scene = Scene::new(seed);
+        Renderer::new(&scene, &scene.camera, SIZE, SIZE).render(&scene.look).rgb
+    };
+    assert_eq!(render(5), render(5));
+    assert_ne!(render(5), render(6));
+}
+
+#[test]
+fn choices_depend_on_their_names_alone() {
+    let draw = Draw::new(3);
+    let before = draw.unit("a");
+    let _ = draw.unit("b");
+    assert_eq!(before, draw.unit("a"));
+    assert_ne!(draw.bits("a"), draw.bits("b"));
+}
+
+#[test]
+fn repainting_the_roofs_changes_no_pixel_without_a_roof() {
+    let scene = scene();
+    let mut renderer = Renderer::new(&scene, &scene.camera, SIZE, SIZE);
+    let before = renderer.render(&scene.look);
+    let mut look = scene.look.clone();
+    Edit::Recolour(Part::Roof, 4).apply(&mut look);
+    let after = renderer.render(&look);
+    // ids at the four samples of each pixel
+    let fine = Renderer::new(&scene, &scene.camera, SIZE * 2, SIZE * 2).truth(&scene.look);
+    let mut changed = 0;
+    for y in 0..SIZE {
+        for x in 0..SIZE {
+            let k = 3 * (y * SIZE + x);
+            if before.rgb[k..k + 3] != after.rgb[k..k + 3] {
+                changed += 1;
+                let roof = (0..4).any(|s| fine.class[(2 * y + s / 2) * 2 * SIZE + 2 * x + s % 2] == Part::Roof as u8);
+                assert!(roof, "pixel {x},{y} changed without a roof");
+            }
+        }
+    }
+    assert!(changed > 20, "the roofs did change");
+}
+
+#[test]
+fn depth_agrees_with_projection() {
+    let scene = scene();
+    let renderer = Renderer::new(&scene, &scene.camera, SIZE, SIZE);
+    let truth = renderer.truth(&scene.look);
+    let view = renderer.view();
+    for (x, y) in [(10, 80), (48, 70), (80, 90)] {
+        let depth = truth.depth[y * SIZE + x];
+        assert!(depth > 0.0);
+        let point = view.eye + view.ray(x as f32 + 0.5, y as f32 + 0.5) * depth;
+        let (px, py, pz) = view.project(point).unwrap_or_default();
+        assert!(
+            (px - x as f32 - 0.5).abs() < 1e-2
+                && (py - y as f32 - 0.5).abs() < 1e-2
+                && (pz - depth).abs() < 1e-3 * depth
+        );
+    }
+}
+
+#[test]
+fn edit_names_are_unique_and_parse() {
+    let all = Edit::all();
+    let names: std::collections::BTreeSet<String> = all.iter().map(|edit| edit.name()).collect();
+    assert_eq!(names.len(), all.len());
+    assert!(all.iter().all(|edit| Edit::parse(&edit.name()) == Some(*edit)));
+}
+
+#[test]
+fn every_edit_has_thirty_ways_to_say_it_and_held_out_ones_apart() {
+    for edit in Edit::all().into_iter().step_by(7) {
+        let clauses = phrases::clauses(edit);
+        let train = say(&clauses, Draw::new(1), 30, false);
+        let held = say(&clauses, Draw::new(1), 6, true);
+        assert_eq!(train.len(), 30, "{}", edit.name());
+        assert!(!held.is_empty(), "{}", edit.name());
+        assert!(train.iter().all(|text| !is_held_out(text)) && held.iter().all(|text| is_held_out(text)));
+    }
+}
+
+#[test]
+fn wishes_ask_only_for_what_is_seen() {
+    let plan = Plan { seed: 0, scenes: 1, width: 64, height: 64, variants: 4 };
+    for seed in 20..24 {
+        let scene = Scene::new(seed);
+        let inventory = Inventory::new(&scene, &Renderer::new(&scene, &scene.camera, 64, 64).truth(&scene.look));
+        let sheet = sheet(seed, &plan);
+        let rows = sheet.pictures.len() as u64;
+        for wish in sheet.meta["wishes"].as_array().into_iter().flatten() {
+            assert!(wish["row"].as_u64().is_none_or(|row| row < rows));
+            for specific in wish["specifics"].as_array().into_iter().flatten() {
+                let edit = specific["name"].as_str().and_then(Edit::parse);
+                assert!(edit.is_some_and(|edit| inventory.allows(edit)), "{specific}");
+            }
+        }
+    }
+}
+
+#[test]
+fn snow_on_the_roofs_leaves_the_sky_alone() {
+    let scene = scene();
+    let mut renderer = Renderer::new(&scene, &scene.camera, SIZE, SIZE);
+    let before = renderer.render(&scene.look);
+    let mut look = scene.look.clone();
+    Edit::State(State::SnowRoofs).apply(&mut look);
+    let after = renderer.render(&look);
+    assert_eq!(before.rgb[..3 * SIZE * 8], after.rgb[..3 * SIZE * 8]);
+    assert_ne!(before.rgb, after.rgb);
+}
