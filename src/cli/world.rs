@@ -88,7 +88,12 @@ fn save_png(path: &Path, picture: &Picture) -> Result<()> {
     let image = image::RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.rgb.clone())
         .context("picture size")?;
     let mut bytes = std::io::Cursor::new(Vec::new());
-    image.write_to(&mut bytes, image::ImageFormat::Png)?;
+    let encoder = image::codecs::png::PngEncoder::new_with_quality(
+        &mut bytes,
+        image::codecs::png::CompressionType::Best,
+        image::codecs::png::FilterType::Adaptive,
+    );
+    image.write_with_encoder(encoder)?;
     write_whole(path, |out| Ok(out.write_all(bytes.get_ref())?))
 }
 

@@ -10,6 +10,7 @@
 pub mod build;
 pub mod dataset;
 pub mod edits;
+pub mod evaluation;
 pub mod language;
 pub mod look;
 pub mod noise;

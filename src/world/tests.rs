@@ -117,6 +117,17 @@ fn wishes_ask_only_for_what_is_seen() {
 }
 
 #[test]
+fn evaluation_cases_change_something_and_ask_in_unseen_words() {
+    let case = super::evaluation::evaluation_case(super::evaluation::FIRST_SEED + 3, 64, 64);
+    assert!(case.requests.len() >= 6);
+    for request in &case.requests {
+        assert!(request.changed.iter().any(|changed| *changed), "{}", request.name);
+        assert!(is_held_out(&request.text), "{}", request.text);
+        assert_eq!(request.kind == "wish", !request.specifics.is_empty());
+    }
+}
+
+#[test]
 fn snow_on_the_roofs_leaves_the_sky_alone() {
     let scene = scene();
     let mut renderer = Renderer::new(&scene, &scene.camera, SIZE, SIZE);

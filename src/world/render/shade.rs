@@ -195,7 +195,7 @@ impl Shader<'_> {
 
     fn snow(&self, p: Vec3) -> Vec3 {
         let n = value(p.x * 1.7, p.z * 1.7, 5) * 0.04 + value(p.x * 0.25, p.z * 0.25, 6) * 0.05;
-        Vec3::new(0.84, 0.87, 0.92) * (0.95 + n)
+        Vec3::new(0.66, 0.70, 0.77) * (0.95 + n)
     }
 
     /// Share of snow on something: more where it looks up and where the noise is high.
@@ -622,8 +622,8 @@ impl Shader<'_> {
                     * keep(1.2, spot.foot)
             };
             let drift = smoothstep(0.46, 0.66, fractal(p.x / 7.0, p.z / 4.5, 403, 3));
-            let base = Vec3::new(0.50, 0.64, 0.74) * (0.86 + 0.24 * fractal(p.x / 2.2, p.z / 2.2, 404, 2));
-            let albedo = base.lerp(Vec3::new(0.84, 0.87, 0.92), (drift * 0.85).max(cracks * 0.5));
+            let base = Vec3::new(0.36, 0.51, 0.63) * (0.86 + 0.24 * fractal(p.x / 2.2, p.z / 2.2, 404, 2));
+            let albedo = base.lerp(Vec3::new(0.66, 0.70, 0.77), (drift * 0.85).max(cracks * 0.5));
             let surface = Surface { albedo, n: Vec3::Y, gloss: 0.0, soft: 0.0, glow: Vec3::ZERO };
             let mut ice = self.lit(&surface, spot).colour;
             ice = ice.lerp(reflected, 0.20 * (1.0 - drift) + 0.2 * fresnel);
