@@ -8,9 +8,9 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::edits::{Edit, Inventory};
+use super::edits::{Edit, Inventory, State};
 use super::language::{captions, phrases, say, wishes::WISHES};
-use super::look::Part;
+use super::look::{Grade, Part};
 use super::render::{Picture, Renderer};
 use super::rng::Draw;
 use super::scene::Scene;
@@ -216,6 +216,26 @@ pub fn language_sample(seed: u64) -> Value {
     let draw = Draw::new(seed).child("language");
     let inventory = Inventory::new(&scene, &Renderer::new(&scene, &scene.camera, 96, 96).truth(&scene.look));
     let caption = captions::caption(&scene, &inventory, draw.index("caption", 6));
+    // an unknown wish gets honest general suggestions
+    const UNKNOWN: [&str; 8] = [
+        "make it look like the planet mars",
+        "put a dragon in it",
+        "add my uncle",
+        "make it taste better",
+        "make it sound like jazz",
+        "turn it into a spaceship",
+        "do something with robots",
+        "make it like a chess game",
+    ];
+    if draw.chance("unknown", 0.1) {
+        let general = [Edit::Grade(Grade::Warmer), Edit::Grade(Grade::Contrast), Edit::State(State::ClearSky)];
+        let allowed: Vec<Edit> = general.into_iter().filter(|edit| inventory.allows(*edit)).collect();
+        let lines: Vec<String> = allowed
+            .iter()
+            .map(|edit| draw.child(&edit.name()).pick("line", &phrases::clauses(*edit)).clone())
+            .collect();
+        return json!({"caption": caption, "wish": draw.pick("unknown.text", &UNKNOWN), "k": lines.len(), "lines": lines});
+    }
     let wish = draw.pick("wish", WISHES);
     let clauses: Vec<String> = wish.texts.iter().map(|text| (*text).to_owned()).collect();
     let asked = say(&clauses, draw.child("asked"), 1, false).pop().unwrap_or_else(|| clauses[0].clone());
