@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Models(command)) => models::run(&command),
         Some(Command::World(args)) => world::run(&args),
-        None => crate::app::open_window(arguments.picture),
+        None => crate::app::open_window(arguments.picture.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

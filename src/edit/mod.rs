@@ -1,9 +1,20 @@
 //! The Edit lens' method, SANE (spec/sane.md): caption, specify, condition, denoise with per-element
 //! guidance, and show what each instruction did. Plain functions over tensors and pictures: no thread, no window.
 //!
-//! The files in the order the method runs: `request` (what is asked), `conditioning` (rows of the batch),
-//! `scheduler`, `guidance`, `contributions`, `pipeline` (one run), `recipe` (what a result was made with).
+//! The files in the order the method runs: `request` (what is asked), `editor` (the opened networks),
+//! `conditioning` (rows of the batch), `draws` (noise), `scheduler`, `guidance`, `contributions`,
+//! `preview`, `pipeline` (one run), and `trace`.
 
+pub mod conditioning;
 pub mod contributions;
+pub mod draws;
+pub mod editor;
+mod error;
 pub mod guidance;
+pub mod pipeline;
+pub mod preview;
+pub mod request;
 pub mod scheduler;
+pub mod trace;
+
+pub use error::EditError;

@@ -84,7 +84,7 @@ pub struct SchedulerError {
     hint: &'static str,
 }
 
-fn unsupported(key: &'static str, value: impl ToString, hint: &'static str) -> SchedulerError {
+fn unsupported(key: &'static str, value: &(impl ToString + ?Sized), hint: &'static str) -> SchedulerError {
     SchedulerError { key, value: value.to_string(), hint }
 }
 
@@ -125,7 +125,7 @@ impl Config<'_> {
             (None, other) => return Err(unsupported("beta_schedule", other, "")),
         };
         if betas.len() != train {
-            return Err(unsupported("trained_betas", betas.len(), ": it needs one number a training step"));
+            return Err(unsupported("trained_betas", &betas.len(), ": it needs one number a training step"));
         }
         // The reference keeps β, α and ᾱ in f32 and multiplies in f64; a rounded Karras timestep can hang on that.
         let mut product = 1.0;
@@ -151,7 +151,7 @@ impl Config<'_> {
         if (2.0..=1_000_000.0).contains(&train) {
             Ok(train as usize)
         } else {
-            Err(unsupported("num_train_timesteps", train, ""))
+            Err(unsupported("num_train_timesteps", &train, ""))
         }
     }
 }
@@ -221,10 +221,10 @@ impl Schedule {
         let config = Config(config);
         let train = config.train_steps()?;
         if steps == 0 || steps > train {
-            return Err(unsupported("steps", steps, ": choose between 1 and the model's training steps"));
+            return Err(unsupported("steps", &steps, ": choose between 1 and the model's training steps"));
         }
         if config.flag("thresholding", false) {
-            return Err(unsupported("thresholding", true, ""));
+            return Err(unsupported("thresholding", &true, ""));
         }
         let prediction = match config.word("prediction_type", "epsilon").as_str() {
             "epsilon" => Prediction::Epsilon,

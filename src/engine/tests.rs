@@ -10,7 +10,9 @@ fn engine() -> Engine {
 }
 
 /// Runs `body` on the inference thread.
-struct Call<T>(Box<dyn FnOnce(&mut JobContext<'_>) -> anyhow::Result<T> + Send>);
+struct Call<T>(Box<Body<T>>);
+
+type Body<T> = dyn FnOnce(&mut JobContext<'_>) -> anyhow::Result<T> + Send;
 
 fn call<T: Send + 'static>(body: impl FnOnce(&mut JobContext<'_>) -> anyhow::Result<T> + Send + 'static) -> Call<T> {
     Call(Box::new(body))

@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod attention;
 pub mod conv;
+pub mod device;
 pub mod embedding;
 pub mod linear;
 pub mod norm;

@@ -1,5 +1,20 @@
 //! Pictures on disk and in memory: decode, encode, orient, resize, regions, metadata. Knows nothing of models.
 
+pub mod atomic;
+mod colour;
+pub mod decode;
+pub mod detail;
+pub mod encode;
+mod header;
+pub mod limits;
+pub mod metadata;
+pub mod orient;
+pub mod paths;
+pub mod region;
+pub mod resample;
+pub mod resize;
+pub mod sniff;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +43,15 @@ impl Picture {
     pub fn from_rgb(name: impl Into<String>, rgb: RgbImage) -> Self {
         let facts = SourceFacts { stored_size: rgb.dimensions(), ..SourceFacts::default() };
         Self { name: name.into(), path: None, rgb: Arc::new(rgb), alpha: None, facts }
+    }
+
+    /// The pixels as seen on a plain background where the picture is transparent; as they are where it is not.
+    #[must_use]
+    pub fn on_background(&self, background: [u8; 3]) -> Arc<RgbImage> {
+        match &self.alpha {
+            Some(alpha) => Arc::new(encode::flattened(&self.rgb, alpha, background)),
+            None => Arc::clone(&self.rgb),
+        }
     }
 
     /// Width and height in pixels.

@@ -9,4 +9,5 @@
 
 mod fixtures;
 mod networks;
+mod runs;
 mod steps;
