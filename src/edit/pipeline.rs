@@ -44,6 +44,8 @@ pub struct RunOptions {
     pub draws: Option<Draws>,
     /// Bytes the run may take beside the loaded model; unlimited if `None`.
     pub memory: Option<u64>,
+    /// Rows of a step that go through the network at once at most; as many as memory allows if `None`.
+    pub rows_at_once: Option<usize>,
     /// Keeps the intermediate tensors.
     pub trace: Trace,
 }
@@ -98,7 +100,8 @@ pub fn run(
     let schedule = Schedule::new(settings.scheduler, &editor.scheduler, settings.steps)?;
     let plan = working_plan(editor, request)?;
     let rows = 3 + active.len();
-    let rows_at_once = editor.rows_that_fit(plan.working, rows, options.memory)?;
+    let fitting = editor.rows_that_fit(plan.working, rows, options.memory)?;
+    let rows_at_once = options.rows_at_once.map_or(fitting, |most| most.clamp(1, fitting));
 
     observer.stage("Encoding the picture", 0);
     let working = resize::to_working(&request.picture.rgb, &plan);

@@ -1,6 +1,7 @@
 //! Whole edits with our own networks against the reference's loop over diffusers' networks.
 
 use candle_core::Tensor;
+use glassbox::edit::EditError;
 use glassbox::edit::draws::Draws;
 use glassbox::edit::editor::Editor;
 use glassbox::edit::pipeline::{RunOptions, run};
@@ -50,7 +51,7 @@ fn whole_runs_give_the_references_tensors() {
         editor.scheduler = scheduler_config(&run_json);
         let noise = tensors(&format!("edit/runs/{name}/noise.safetensors"));
         let draws = Some(Draws::from_tensors(&noise).expect("noise"));
-        let mut options = RunOptions { draws, memory: None, trace: Trace::collecting() };
+        let mut options = RunOptions { draws, trace: Trace::collecting(), ..RunOptions::default() };
         run(&editor, &request(&name, &run_json), &mut options, &Unwatched).expect("an edit");
         let found = options.trace.tensors().expect("a trace");
         let wanted = tensors(&format!("edit/runs/{name}/trace.safetensors"));
@@ -85,15 +86,32 @@ fn rows_may_be_split() {
     let run_json = json(&format!("edit/runs/{name}/run.json"));
     let (editor, _) = editor(run_json["folder"].as_str().expect("a folder"));
     let request = request(name, &run_json);
-    let decoded = |memory| {
-        let mut options = RunOptions { draws: None, memory, trace: Trace::collecting() };
+    let decoded = |rows_at_once| {
+        let mut options = RunOptions { rows_at_once, trace: Trace::collecting(), ..RunOptions::default() };
         run(&editor, &request, &mut options, &Unwatched).expect("an edit");
         values(&options.trace.tensors().expect("a trace")["decoded"])
     };
-    let (width, height) = request.picture.size();
-    let one_row = (1..).map(|n| n * 1024).find(|m| editor.rows_that_fit((width, height), 6, Some(*m)).is_ok());
-    assert_eq!(editor.rows_that_fit((width, height), 6, one_row).ok().map(|rows| rows < 6), Some(true));
-    assert!(relative_l2(&decoded(one_row), &decoded(None)) < 1e-4);
+    let together = decoded(None);
+    for rows in [1, 4] {
+        let apart = relative_l2(&decoded(Some(rows)), &together);
+        assert!(apart < 1e-4, "{rows} rows at once: {apart}");
+    }
+}
+
+/// Less memory means fewer rows at once, and too little is said in numbers before anything is computed.
+#[test]
+fn memory_decides_how_many_rows_go_at_once() {
+    let name = "ancestral-linspace-k3";
+    let run_json = json(&format!("edit/runs/{name}/run.json"));
+    let (editor, _) = editor(run_json["folder"].as_str().expect("a folder"));
+    let request = request(name, &run_json);
+    let fit = |memory| editor.rows_that_fit((512, 512), 6, memory);
+    assert_eq!(fit(None).expect("rows"), 6);
+    assert_eq!(fit(Some(u64::MAX)).expect("rows"), 6);
+    assert!(matches!(fit(Some(1000)), Err(EditError::OutOfMemory { needed, available: 1000, .. }) if needed > 1000));
+    let mut options = RunOptions { memory: Some(1000), ..RunOptions::default() };
+    let refused = run(&editor, &request, &mut options, &Unwatched);
+    assert!(matches!(refused, Err(EditError::OutOfMemory { .. })));
 }
 
 /// An instruction of weight 0, or one that is off, is not there: bit for bit.
