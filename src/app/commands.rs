@@ -1,0 +1,214 @@
+//! Everything the window can be told, in one list: the palette, the menus, the shortcuts and the help come from it.
+
+use egui::{Context, Key, KeyboardShortcut, Modifiers};
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Command {
+    Open,
+    Export,
+    CopyPicture,
+    Undo,
+    Redo,
+    ShowSingle,
+    CompareDivider,
+    CompareSideBySide,
+    Fit,
+    ActualSize,
+    ZoomIn,
+    ZoomOut,
+    PreviousVersion,
+    NextVersion,
+    ToggleFilmstrip,
+    Palette,
+    Help,
+    Settings,
+    Messages,
+    SwitchTheme,
+    FullScreen,
+    Quit,
+}
+
+/// The groups of the help overlay.
+pub(crate) const GROUPS: [&str; 5] = ["Picture", "Edit", "View", "Versions", "Window"];
+
+const CTRL: Modifiers = Modifiers::COMMAND;
+const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
+const NONE: Modifiers = Modifiers::NONE;
+const ALT: Modifiers = Modifiers::ALT;
+
+impl Command {
+    pub(crate) const ALL: [Self; 22] = [
+        Self::Open,
+        Self::Export,
+        Self::CopyPicture,
+        Self::Undo,
+        Self::Redo,
+        Self::ShowSingle,
+        Self::CompareDivider,
+        Self::CompareSideBySide,
+        Self::Fit,
+        Self::ActualSize,
+        Self::ZoomIn,
+        Self::ZoomOut,
+        Self::PreviousVersion,
+        Self::NextVersion,
+        Self::ToggleFilmstrip,
+        Self::Palette,
+        Self::Help,
+        Self::Settings,
+        Self::Messages,
+        Self::SwitchTheme,
+        Self::FullScreen,
+        Self::Quit,
+    ];
+
+    /// Its name in menus and the palette. "…" where more is asked.
+    pub(crate) fn title(self) -> &'static str {
+        self.words().1
+    }
+
+    /// Its group in the help.
+    pub(crate) fn group(self) -> &'static str {
+        self.words().0
+    }
+
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Open => ("Picture", "Open a picture…"),
+            Self::Export => ("Picture", "Export…"),
+            Self::CopyPicture => ("Picture", "Copy the picture"),
+            Self::Undo => ("Edit", "Undo"),
+            Self::Redo => ("Edit", "Redo"),
+            Self::ShowSingle => ("View", "Picture alone"),
+            Self::CompareDivider => ("View", "Compare with a divider"),
+            Self::CompareSideBySide => ("View", "Compare side by side"),
+            Self::Fit => ("View", "Fit"),
+            Self::ActualSize => ("View", "Actual size"),
+            Self::ZoomIn => ("View", "Zoom in"),
+            Self::ZoomOut => ("View", "Zoom out"),
+            Self::PreviousVersion => ("Versions", "Previous version"),
+            Self::NextVersion => ("Versions", "Next version"),
+            Self::ToggleFilmstrip => ("Window", "Versions panel"),
+            Self::Palette => ("Window", "All commands…"),
+            Self::Help => ("Window", "Shortcuts"),
+            Self::Settings => ("Window", "Settings…"),
+            Self::Messages => ("Window", "Messages"),
+            Self::SwitchTheme => ("Window", "Light or dark"),
+            Self::FullScreen => ("Window", "Full screen"),
+            Self::Quit => ("Window", "Quit"),
+        }
+    }
+
+    /// Its shortcut, if it has one.
+    pub(crate) fn shortcut(self) -> Option<KeyboardShortcut> {
+        let (modifiers, key) = match self {
+            Self::Open => (CTRL, Key::O),
+            Self::Export => (CTRL, Key::S),
+            Self::CopyPicture => (CTRL_SHIFT, Key::C),
+            Self::Undo => (CTRL, Key::Z),
+            Self::Redo => (CTRL_SHIFT, Key::Z),
+            Self::ShowSingle => (NONE, Key::Num1),
+            Self::CompareDivider => (NONE, Key::Num2),
+            Self::CompareSideBySide => (NONE, Key::Num3),
+            Self::Fit => (NONE, Key::F),
+            Self::ActualSize => (NONE, Key::Num0),
+            Self::ZoomIn => (NONE, Key::Plus),
+            Self::ZoomOut => (NONE, Key::Minus),
+            Self::PreviousVersion => (ALT, Key::ArrowUp),
+            Self::NextVersion => (ALT, Key::ArrowDown),
+            Self::ToggleFilmstrip => (CTRL, Key::L),
+            Self::Palette => (CTRL, Key::K),
+            Self::Help => (NONE, Key::Questionmark),
+            Self::Settings => (CTRL, Key::Comma),
+            Self::FullScreen => (NONE, Key::F11),
+            Self::Quit => (CTRL, Key::Q),
+            _ => return None,
+        };
+        Some(KeyboardShortcut::new(modifiers, key))
+    }
+
+    /// The shortcut in words of this system: "Ctrl+O", "⌘O".
+    pub(crate) fn keys(self, ctx: &Context) -> Option<String> {
+        self.shortcut().map(|shortcut| match shortcut.logical_key {
+            Key::Questionmark => "?".to_owned(),
+            _ => ctx.format_shortcut(&shortcut),
+        })
+    }
+
+    /// Whether its shortcut is a plain key that must not fire while somebody types.
+    fn is_plain_key(self) -> bool {
+        self.shortcut().is_some_and(|s| !s.modifiers.command && !s.modifiers.alt && s.logical_key != Key::F11)
+    }
+}
+
+/// Commands whose shortcut was pressed in this frame. `overlay_open`: a dialog has the keyboard.
+pub(crate) fn pressed(ctx: &Context, overlay_open: bool) -> Vec<Command> {
+    let typing = ctx.text_edit_focused();
+    let mut found = Vec::new();
+    // Longer chords first, so that Ctrl+Shift+Z is not taken for Ctrl+Z.
+    let mut all: Vec<Command> = Command::ALL.into_iter().filter(|c| c.shortcut().is_some()).collect();
+    all.sort_by_key(|c| !c.shortcut().is_some_and(|s| s.modifiers.shift));
+    for command in all {
+        if overlay_open && command != Command::Quit {
+            continue;
+        }
+        // A text field has its own undo, and plain keys are letters to it.
+        if typing && (command.is_plain_key() || matches!(command, Command::Undo | Command::Redo)) {
+            continue;
+        }
+        if let Some(shortcut) = command.shortcut()
+            && ctx.input_mut(|i| i.consume_shortcut(&shortcut))
+        {
+            found.push(command);
+        }
+    }
+    // What other programs call "redo".
+    if !typing && !overlay_open && ctx.input_mut(|i| i.consume_key(CTRL, Key::Y)) {
+        found.push(Command::Redo);
+    }
+    found
+}
+
+/// How well `query` fits `title`: the letters in order, better the closer together; `None` if they are not there.
+pub(crate) fn fuzzy(title: &str, query: &str) -> Option<i32> {
+    let title: Vec<char> = title.to_lowercase().chars().collect();
+    let mut at = 0;
+    let mut score = 0;
+    let mut last = None;
+    for letter in query.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
+        let found = title.iter().skip(at).position(|c| *c == letter)? + at;
+        let begins_word = found == 0 || title.get(found - 1).is_some_and(|c| !c.is_alphanumeric());
+        score += if last.is_some_and(|l: usize| l + 1 == found) { 6 } else { 0 } + if begins_word { 4 } else { 0 } - 1;
+        last = Some(found);
+        at = found + 1;
+    }
+    Some(score - title.len() as i32 / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_listed_once_and_no_two_share_a_shortcut() {
+        let all: HashSet<_> = Command::ALL.into_iter().collect();
+        assert_eq!(all.len(), Command::ALL.len());
+        let titles: HashSet<_> = Command::ALL.into_iter().map(Command::title).collect();
+        assert_eq!(titles.len(), Command::ALL.len());
+        let with: Vec<_> = Command::ALL.into_iter().filter_map(Command::shortcut).collect();
+        let keys: HashSet<String> = with.iter().map(|s| format!("{s:?}")).collect();
+        assert_eq!(keys.len(), with.len());
+        assert!(Command::ALL.into_iter().all(|c| GROUPS.contains(&c.group())));
+    }
+
+    #[test]
+    fn the_palette_finds_by_letters_in_order() {
+        assert!(fuzzy("Compare side by side", "csbs").is_some());
+        assert!(fuzzy("Compare side by side", "zz").is_none());
+        assert!(fuzzy("Undo", "un") > fuzzy("Full screen", "un"));
+        assert!(fuzzy("Export…", "").is_some());
+    }
+}

@@ -1,0 +1,169 @@
+//! The window's own icon set: strokes in a box of 16 × 16, drawn with the painter in the text's colour.
+//!
+//! One style: round joins, 1.4 points wide, two units of air at the rim.
+
+use std::f32::consts::TAU;
+
+use egui::{Color32, Painter, Pos2, Rect, Shape, Stroke, pos2};
+
+/// What an icon stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Icon {
+    Logo,
+    Open,
+    Export,
+    Undo,
+    Redo,
+    Single,
+    Divider,
+    SideBySide,
+    Fit,
+    ActualSize,
+    ZoomIn,
+    ZoomOut,
+    Close,
+    Check,
+    Bell,
+    Help,
+    Settings,
+    Copy,
+    Warning,
+    Info,
+    ChevronRight,
+    PanelLeft,
+    Search,
+}
+
+enum Stroked {
+    Line(&'static [(f32, f32)]),
+    Closed(&'static [(f32, f32)]),
+    Circle(f32, f32, f32),
+    Dot(f32, f32, f32),
+    /// Centre, radius, from and to in turns clockwise from the right.
+    Arc(f32, f32, f32, f32, f32),
+}
+
+use Stroked::{Arc, Circle, Closed, Dot, Line};
+
+const FRAME: &[(f32, f32)] = &[(2.5, 3.5), (13.5, 3.5), (13.5, 12.5), (2.5, 12.5)];
+
+fn strokes(icon: Icon) -> &'static [Stroked] {
+    match icon {
+        Icon::Logo => &[
+            Closed(&[(8.0, 1.8), (13.6, 4.9), (13.6, 11.1), (8.0, 14.2), (2.4, 11.1), (2.4, 4.9)]),
+            Line(&[(2.6, 5.0), (8.0, 8.0), (13.4, 5.0)]),
+            Line(&[(8.0, 8.0), (8.0, 14.0)]),
+        ],
+        Icon::Open => {
+            &[Line(&[(2.5, 12.5), (2.5, 3.5), (6.5, 3.5), (8.0, 5.5), (13.5, 5.5), (13.5, 12.5), (2.5, 12.5)])]
+        }
+        Icon::Export => &[
+            Line(&[(2.5, 10.0), (2.5, 13.0), (13.5, 13.0), (13.5, 10.0)]),
+            Line(&[(8.0, 10.0), (8.0, 2.5)]),
+            Line(&[(4.8, 5.5), (8.0, 2.5), (11.2, 5.5)]),
+        ],
+        Icon::Undo => &[
+            Line(&[(6.0, 2.8), (2.8, 6.0), (6.0, 9.2)]),
+            Line(&[(2.8, 6.0), (9.5, 6.0)]),
+            Arc(9.5, 9.5, 3.5, -0.25, 0.25),
+            Line(&[(9.5, 13.0), (6.5, 13.0)]),
+        ],
+        Icon::Redo => &[
+            Line(&[(10.0, 2.8), (13.2, 6.0), (10.0, 9.2)]),
+            Line(&[(13.2, 6.0), (6.5, 6.0)]),
+            Arc(6.5, 9.5, 3.5, 0.25, 0.75),
+            Line(&[(6.5, 13.0), (9.5, 13.0)]),
+        ],
+        Icon::Single => &[Closed(FRAME)],
+        Icon::Divider => &[Closed(FRAME), Line(&[(8.0, 1.5), (8.0, 14.5)])],
+        Icon::SideBySide => &[
+            Closed(&[(1.8, 3.5), (6.8, 3.5), (6.8, 12.5), (1.8, 12.5)]),
+            Closed(&[(9.2, 3.5), (14.2, 3.5), (14.2, 12.5), (9.2, 12.5)]),
+        ],
+        Icon::Fit => &[
+            Line(&[(2.5, 5.8), (2.5, 2.5), (5.8, 2.5)]),
+            Line(&[(10.2, 2.5), (13.5, 2.5), (13.5, 5.8)]),
+            Line(&[(13.5, 10.2), (13.5, 13.5), (10.2, 13.5)]),
+            Line(&[(5.8, 13.5), (2.5, 13.5), (2.5, 10.2)]),
+        ],
+        Icon::ActualSize => &[
+            Line(&[(2.4, 4.8), (4.2, 3.5), (4.2, 12.5)]),
+            Line(&[(10.4, 4.8), (12.2, 3.5), (12.2, 12.5)]),
+            Dot(7.9, 6.3, 0.9),
+            Dot(7.9, 10.3, 0.9),
+        ],
+        Icon::ZoomIn => &[
+            Circle(7.0, 7.0, 4.3),
+            Line(&[(10.2, 10.2), (13.5, 13.5)]),
+            Line(&[(7.0, 5.0), (7.0, 9.0)]),
+            Line(&[(5.0, 7.0), (9.0, 7.0)]),
+        ],
+        Icon::ZoomOut => &[Circle(7.0, 7.0, 4.3), Line(&[(10.2, 10.2), (13.5, 13.5)]), Line(&[(5.0, 7.0), (9.0, 7.0)])],
+        Icon::Close => &[Line(&[(4.0, 4.0), (12.0, 12.0)]), Line(&[(12.0, 4.0), (4.0, 12.0)])],
+        Icon::Check => &[Line(&[(3.0, 8.5), (6.5, 12.0), (13.0, 4.5)])],
+        Icon::Bell => &[
+            Line(&[
+                (2.8, 11.5),
+                (4.2, 9.8),
+                (4.2, 6.6),
+                (5.4, 3.8),
+                (8.0, 2.6),
+                (10.6, 3.8),
+                (11.8, 6.6),
+                (11.8, 9.8),
+                (13.2, 11.5),
+                (2.8, 11.5),
+            ]),
+            Line(&[(6.6, 13.5), (9.4, 13.5)]),
+        ],
+        Icon::Help => &[
+            Circle(8.0, 8.0, 5.8),
+            Arc(8.0, 6.5, 1.7, 0.55, 1.2),
+            Line(&[(8.5, 8.0), (8.0, 8.6), (8.0, 9.5)]),
+            Dot(8.0, 11.3, 0.8),
+        ],
+        Icon::Settings => &[
+            Line(&[(2.5, 4.5), (13.5, 4.5)]),
+            Line(&[(2.5, 11.5), (13.5, 11.5)]),
+            Dot(6.0, 4.5, 2.0),
+            Dot(10.5, 11.5, 2.0),
+        ],
+        Icon::Copy => &[
+            Closed(&[(5.5, 5.5), (13.5, 5.5), (13.5, 13.5), (5.5, 13.5)]),
+            Line(&[(3.5, 10.5), (2.5, 10.5), (2.5, 2.5), (10.5, 2.5), (10.5, 3.5)]),
+        ],
+        Icon::Warning => {
+            &[Closed(&[(8.0, 2.2), (14.2, 13.2), (1.8, 13.2)]), Line(&[(8.0, 6.2), (8.0, 9.4)]), Dot(8.0, 11.3, 0.8)]
+        }
+        Icon::Info => &[Circle(8.0, 8.0, 5.8), Line(&[(8.0, 7.4), (8.0, 11.2)]), Dot(8.0, 5.1, 0.8)],
+        Icon::ChevronRight => &[Line(&[(6.2, 3.5), (10.7, 8.0), (6.2, 12.5)])],
+        Icon::PanelLeft => &[Closed(FRAME), Line(&[(6.3, 3.5), (6.3, 12.5)])],
+        Icon::Search => &[Circle(7.0, 7.0, 4.3), Line(&[(10.2, 10.2), (13.5, 13.5)])],
+    }
+}
+
+/// Draws `icon` into the middle of `rect`, `side` points wide.
+pub(crate) fn paint(painter: &Painter, rect: Rect, side: f32, icon: Icon, colour: Color32) {
+    let scale = side / 16.0;
+    let origin = rect.center() - egui::Vec2::splat(side / 2.0);
+    let at = |(x, y): (f32, f32)| -> Pos2 { pos2(origin.x + x * scale, origin.y + y * scale) };
+    let stroke = Stroke::new(1.4 * scale.max(0.8), colour);
+    for part in strokes(icon) {
+        painter.add(match part {
+            Line(points) => Shape::line(points.iter().copied().map(at).collect(), stroke),
+            Closed(points) => Shape::closed_line(points.iter().copied().map(at).collect(), stroke),
+            Circle(x, y, r) => Shape::circle_stroke(at((*x, *y)), r * scale, stroke),
+            Dot(x, y, r) => Shape::circle_filled(at((*x, *y)), r * scale, colour),
+            Arc(x, y, r, from, to) => {
+                let count = 3 + ((to - from).abs() * 24.0) as usize;
+                let points = (0..=count)
+                    .map(|i| {
+                        let turn = (from + (to - from) * i as f32 / count as f32) * TAU;
+                        at((x + r * turn.cos(), y + r * turn.sin()))
+                    })
+                    .collect();
+                Shape::line(points, stroke)
+            }
+        });
+    }
+}

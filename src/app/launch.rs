@@ -1,0 +1,90 @@
+//! Starting the window: is there a display, what is asked of the graphics adapter, what happens when it fails.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use eframe::egui_wgpu::{WgpuSetup, WgpuSetupCreateNew};
+use egui::ViewportBuilder;
+
+use super::{Glassbox, Setup};
+
+const HEADLESS: &str = "Without a window the command line does the same: see `glassbox edit --help`.";
+
+/// Opens the window and returns when it is closed.
+pub(super) fn run(picture: Option<PathBuf>) -> anyhow::Result<()> {
+    if !has_display(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+        anyhow::bail!("there is no display to open a window on. {HEADLESS}");
+    }
+    let mut options = eframe::NativeOptions {
+        viewport: ViewportBuilder::default()
+            .with_title("Glassbox")
+            .with_app_id("glassbox")
+            .with_inner_size([1280.0, 820.0])
+            .with_min_inner_size([720.0, 480.0])
+            .with_drag_and_drop(true),
+        // What is on the screen is what is in the file.
+        dithering: false,
+        ..eframe::NativeOptions::default()
+    };
+    ask_for_what_the_adapter_has(&mut options.wgpu_options.wgpu_setup);
+    let setup = Setup { picture, ..Setup::default() };
+    eframe::run_native("glassbox", options, Box::new(move |cc| Ok(Box::new(Glassbox::new(cc, setup)))))
+        .map_err(|error| anyhow::anyhow!("the window could not be opened ({error}). {HEADLESS}"))
+}
+
+/// Whether a window can appear. Only X11 and Wayland systems say so in their environment.
+fn has_display(is_set: impl Fn(&str) -> bool) -> bool {
+    let by_environment = cfg!(all(unix, not(target_os = "macos"), not(target_os = "android")));
+    !by_environment || is_set("WAYLAND_DISPLAY") || is_set("WAYLAND_SOCKET") || is_set("DISPLAY")
+}
+
+/// The default asks OpenGL adapters for less than they have and caps textures below what large pictures want.
+fn ask_for_what_the_adapter_has(setup: &mut WgpuSetup) {
+    if let WgpuSetup::CreateNew(WgpuSetupCreateNew { device_descriptor, .. }) = setup {
+        *device_descriptor = Arc::new(|adapter| wgpu::DeviceDescriptor {
+            label: Some("glassbox"),
+            required_limits: adapter.limits(),
+            ..wgpu::DeviceDescriptor::default()
+        });
+    }
+}
+
+/// What the graphics device complains of, instead of ending the program.
+pub(super) fn listen_to_the_device(cc: &eframe::CreationContext<'_>) -> Receiver<String> {
+    let (sender, complaints) = channel();
+    if let Some(state) = &cc.wgpu_render_state {
+        let info = state.adapter.get_info();
+        tracing::info!(adapter = info.name, backend = ?info.backend, "graphics");
+        let report = |sender: Sender<String>, ctx: egui::Context, what: &'static str| {
+            move |message: String| {
+                tracing::error!("{what}: {message}");
+                // The window may already be gone; then nobody needs to know.
+                let _ = sender.send(format!("{what}: {message}"));
+                ctx.request_repaint();
+            }
+        };
+        let uncaptured = report(sender.clone(), cc.egui_ctx.clone(), "the graphics driver refused something");
+        state.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| uncaptured(error.to_string())));
+        let lost = report(sender, cc.egui_ctx.clone(), "the graphics device was lost");
+        state.device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lost(message);
+            }
+        });
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(all(unix, not(target_os = "macos")))]
+    fn a_machine_without_a_display_is_recognised() {
+        assert!(!has_display(|_| false));
+        assert!(has_display(|name| name == "DISPLAY"));
+        assert!(has_display(|name| name == "WAYLAND_DISPLAY"));
+    }
+}

@@ -1,0 +1,121 @@
+//! What stands around the picture: top bar, strip of versions, status line, and the dialogs above all.
+
+mod canvas;
+pub(super) mod overlays;
+mod top_bar;
+
+use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
+
+use super::Glassbox;
+use super::commands::Command;
+use super::theme::{palette, size, space};
+use super::widgets::buttons::{IconButton, hint, section};
+use super::widgets::filmstrip::{self, Ask};
+use super::widgets::picture_view::PictureTexture;
+use crate::app::icons::Icon;
+use crate::app::widgets::progress;
+
+/// Below this width the strip of versions makes room for the picture.
+const NARROW: f32 = 760.0;
+
+impl Glassbox {
+    /// Draws everything.
+    pub(super) fn shell(&mut self, ui: &mut Ui) {
+        let p = palette(ui.ctx());
+        let bar = |margin: Margin| Frame::new().fill(p.panel).inner_margin(margin);
+        Panel::top("top bar")
+            .exact_size(size::TOP_BAR)
+            .frame(bar(Margin::symmetric(12, 8)))
+            .show(ui, |ui| self.top_bar(ui));
+        Panel::bottom("status")
+            .exact_size(size::STATUS)
+            .frame(bar(Margin::symmetric(12, 2)))
+            .show(ui, |ui| self.status(ui));
+        let room = ui.available_width() >= NARROW;
+        if self.settings.now.filmstrip_open && room && self.document.is_some() {
+            Panel::left("versions")
+                .exact_size(size::FILMSTRIP)
+                .resizable(false)
+                .frame(bar(Margin::symmetric(8, 8)))
+                .show(ui, |ui| self.versions(ui));
+        }
+        CentralPanel::default().frame(Frame::new().fill(p.canvas)).show(ui, |ui| self.centre(ui));
+        self.overlays(ui);
+        self.notices.history(ui);
+        self.notices.toasts(ui);
+    }
+
+    fn versions(&mut self, ui: &mut Ui) {
+        section(ui, "Versions", |_| {});
+        let Some(document) = &mut self.document else { return };
+        let mut ask = None;
+        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+            let standing = document.standing.clone();
+            for (depth, version) in document.tree() {
+                let picture = &version.picture;
+                let texture = self
+                    .textures
+                    .entry(version.id)
+                    .or_insert_with(|| PictureTexture::new(ui.ctx(), std::sync::Arc::clone(&picture.rgb)));
+                let (w, h) = picture.size();
+                let frame = filmstrip::Frame {
+                    id: version.id,
+                    depth,
+                    title: &version.title,
+                    subtitle: format!("{w} × {h}"),
+                    texture,
+                    shown: standing.shown == version.id,
+                    compared: standing.compared == version.id && standing.shown != version.id,
+                    base: false,
+                };
+                ask = filmstrip::frame(ui, frame).or(ask);
+            }
+        });
+        match ask {
+            Some(Ask::Show(id)) => document.standing.shown = id,
+            Some(Ask::CompareWith(id)) => document.standing.compared = id,
+            Some(Ask::StartFrom(id)) => document.standing.base = id,
+            Some(Ask::Export(id)) => {
+                document.standing.shown = id;
+                self.act(ui.ctx(), Command::Export);
+            }
+            None => {}
+        }
+    }
+
+    fn status(&mut self, ui: &mut Ui) {
+        ui.horizontal_centered(|ui| {
+            ui.spacing_mut().item_spacing.x = space::L;
+            match self.files.busy() {
+                Some(what) => {
+                    hint(ui, &what);
+                    progress::bar(ui, &what, None, 90.0, palette(ui.ctx()).accent);
+                }
+                None => {
+                    hint(ui, if self.document.is_some() { "Ready" } else { "No picture is open" });
+                }
+            }
+            if let Some(document) = &self.document {
+                let picture = &document.shown().picture;
+                let (w, h) = picture.size();
+                hint(ui, format!("{w} × {h}"));
+                hint(ui, format!("{:.0} %", self.zoom * 100.0));
+                if let Some((x, y, [r, g, b])) = self.pointer {
+                    hint(ui, format!("x {x}  y {y}   {r} {g} {b}"));
+                }
+            }
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                ui.spacing_mut().item_spacing.x = 2.0;
+                let unseen = self.notices.unseen();
+                let name = if unseen == 0 { "Messages".to_owned() } else { format!("Messages, {unseen} new") };
+                let mut bell = IconButton::new(Icon::Bell, &name).small();
+                if unseen > 0 {
+                    bell = bell.colour(palette(ui.ctx()).accent);
+                }
+                if bell.show(ui).clicked() {
+                    self.act(ui.ctx(), Command::Messages);
+                }
+            });
+        });
+    }
+}

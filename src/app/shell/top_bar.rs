@@ -1,0 +1,81 @@
+//! The bar at the top: what is open, undo and redo, how the picture is seen, export, and the way to everything else.
+
+use egui::{Align, Layout, RichText, Sense, Ui, vec2};
+
+use crate::app::Glassbox;
+use crate::app::commands::Command;
+use crate::app::icons::{self, Icon};
+use crate::app::theme::{palette, space};
+use crate::app::widgets::buttons::{IconButton, TextButton};
+use crate::app::widgets::compare::Mode;
+
+impl Glassbox {
+    pub(super) fn top_bar(&mut self, ui: &mut Ui) {
+        let p = palette(ui.ctx());
+        ui.horizontal_centered(|ui| {
+            let (logo, _) = ui.allocate_exact_size(vec2(26.0, 26.0), Sense::hover());
+            icons::paint(ui.painter(), logo, 24.0, Icon::Logo, p.accent);
+            if let Some(document) = &self.document {
+                let name = RichText::new(document.name()).size(15.0);
+                let room = (ui.available_width() - 420.0).max(80.0);
+                let words = document.original().picture.path.as_ref().map(|path| path.display().to_string());
+                ui.scope(|ui| {
+                    ui.set_max_width(room);
+                    let label = ui.add(egui::Label::new(name).truncate());
+                    if let Some(words) = words {
+                        label.on_hover_text(words);
+                    }
+                });
+            } else {
+                ui.label(RichText::new("Glassbox").size(15.0));
+            }
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                ui.spacing_mut().item_spacing.x = 2.0;
+                self.command_icon(ui, Icon::Help, Command::Help, false);
+                self.command_icon(ui, Icon::Settings, Command::Settings, false);
+                self.command_icon(ui, Icon::Search, Command::Palette, false);
+                ui.add_space(space::S);
+                let export = TextButton::new("Export").icon(Icon::Export).enabled(self.can(Command::Export));
+                let keys = Command::Export.keys(ui.ctx()).unwrap_or_default();
+                if export.show(ui).on_hover_text(format!("Save the shown version  {keys}")).clicked() {
+                    self.act(ui.ctx(), Command::Export);
+                }
+                ui.add_space(2.0);
+                let open = TextButton::new("Open").icon(Icon::Open);
+                let keys = Command::Open.keys(ui.ctx()).unwrap_or_default();
+                if open.show(ui).on_hover_text(format!("Open a picture  {keys}")).clicked() {
+                    self.act(ui.ctx(), Command::Open);
+                }
+                ui.add_space(space::S);
+                if self.can(Command::CompareDivider) {
+                    for (icon, command, mode) in [
+                        (Icon::SideBySide, Command::CompareSideBySide, Mode::SideBySide),
+                        (Icon::Divider, Command::CompareDivider, Mode::Divider),
+                        (Icon::Single, Command::ShowSingle, Mode::Single),
+                    ] {
+                        let selected = self.mode == mode;
+                        self.command_icon(ui, icon, command, selected);
+                    }
+                    ui.add_space(space::S);
+                }
+                if self.document.is_some() {
+                    self.command_icon(ui, Icon::Redo, Command::Redo, false);
+                    self.command_icon(ui, Icon::Undo, Command::Undo, false);
+                    let open = self.settings.now.filmstrip_open;
+                    self.command_icon(ui, Icon::PanelLeft, Command::ToggleFilmstrip, open);
+                }
+            });
+        });
+    }
+
+    /// An icon that stands for a command: named, enabled and explained as the command is.
+    pub(super) fn command_icon(&mut self, ui: &mut Ui, icon: Icon, command: Command, selected: bool) {
+        let button = IconButton::new(icon, command.title())
+            .shortcut(command.keys(ui.ctx()))
+            .selected(selected)
+            .enabled(self.can(command));
+        if button.show(ui).clicked() {
+            self.act(ui.ctx(), command);
+        }
+    }
+}

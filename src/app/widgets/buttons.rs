@@ -1,0 +1,266 @@
+//! Buttons of every kind: icon, primary, quiet, chip, segmented choice; section headings beside them.
+
+use egui::{
+    Align, Color32, CornerRadius, CursorIcon, Layout, Response, RichText, Role, Sense, Stroke, StrokeKind, Ui, Vec2,
+    WidgetInfo, vec2,
+};
+
+use crate::app::icons::{self, Icon};
+use crate::app::theme::{self, palette, radius, size, space};
+
+/// A square button with only an icon. `name` is what tests and screen readers call it; the tooltip
+/// says the name and the shortcut.
+pub(crate) struct IconButton<'a> {
+    icon: Icon,
+    name: &'a str,
+    shortcut: Option<String>,
+    selected: bool,
+    enabled: bool,
+    side: f32,
+    colour: Option<Color32>,
+}
+
+impl<'a> IconButton<'a> {
+    pub(crate) fn new(icon: Icon, name: &'a str) -> Self {
+        Self { icon, name, shortcut: None, selected: false, enabled: true, side: size::CONTROL, colour: None }
+    }
+
+    pub(crate) fn shortcut(mut self, shortcut: Option<String>) -> Self {
+        self.shortcut = shortcut;
+        self
+    }
+
+    pub(crate) fn selected(mut self, selected: bool) -> Self {
+        self.selected = selected;
+        self
+    }
+
+    pub(crate) fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    /// 22 points instead of 28, for rows.
+    pub(crate) fn small(mut self) -> Self {
+        self.side = 24.0;
+        self
+    }
+
+    pub(crate) fn colour(mut self, colour: Color32) -> Self {
+        self.colour = Some(colour);
+        self
+    }
+
+    pub(crate) fn show(self, ui: &mut Ui) -> Response {
+        let enabled = self.enabled && ui.is_enabled();
+        let sense = if enabled { Sense::click() } else { Sense::hover() };
+        let (rect, response) = ui.allocate_exact_size(Vec2::splat(self.side), sense);
+        let name = self.name;
+        let selected = self.selected;
+        response.widget_info(|| {
+            if selected {
+                WidgetInfo::selected(Role::Button, enabled, true, name)
+            } else {
+                WidgetInfo::labeled(Role::Button, enabled, name)
+            }
+        });
+        if ui.is_rect_visible(rect) {
+            let p = palette(ui.ctx());
+            let fill = if response.is_pointer_button_down_on() {
+                p.pressed
+            } else if enabled && response.hovered() {
+                p.hover
+            } else if self.selected {
+                p.accent_soft
+            } else {
+                Color32::TRANSPARENT
+            };
+            let ring = if response.has_focus() { p.focus_ring() } else { Stroke::NONE };
+            let colour = match (enabled, self.selected) {
+                (false, _) => p.muted.gamma_multiply(0.45),
+                (true, true) => p.accent,
+                (true, false) if response.hovered() => p.text,
+                (true, false) => self.colour.unwrap_or(p.muted),
+            };
+            ui.painter().rect(rect, CornerRadius::same(radius::CONTROL), fill, ring, StrokeKind::Inside);
+            icons::paint(ui.painter(), rect, size::ICON, self.icon, colour);
+        }
+        let tooltip = |ui: &mut Ui| {
+            ui.spacing_mut().item_spacing.y = 2.0;
+            ui.horizontal(|ui| {
+                ui.label(self.name);
+                if let Some(shortcut) = &self.shortcut {
+                    ui.weak(shortcut);
+                }
+            });
+        };
+        let response = response.on_hover_cursor(if enabled { CursorIcon::PointingHand } else { CursorIcon::Default });
+        response.on_hover_ui(tooltip)
+    }
+}
+
+/// An icon and words in a button; `primary` for the one thing a panel is for.
+pub(crate) struct TextButton<'a> {
+    text: &'a str,
+    icon: Option<Icon>,
+    primary: bool,
+    quiet: bool,
+    enabled: bool,
+    height: f32,
+    trailing: Option<String>,
+}
+
+impl<'a> TextButton<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, icon: None, primary: false, quiet: false, enabled: true, height: size::CONTROL, trailing: None }
+    }
+
+    pub(crate) fn icon(mut self, icon: Icon) -> Self {
+        self.icon = Some(icon);
+        self
+    }
+
+    pub(crate) fn primary(mut self) -> Self {
+        self.primary = true;
+        self
+    }
+
+    /// No fill at rest.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
+    pub(crate) fn enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
+        self
+    }
+
+    pub(crate) fn tall(mut self) -> Self {
+        self.height = 36.0;
+        self
+    }
+
+    /// Words at the right end: a shortcut.
+    pub(crate) fn trailing(mut self, text: Option<String>) -> Self {
+        self.trailing = text;
+        self
+    }
+
+    pub(crate) fn show(self, ui: &mut Ui) -> Response {
+        let enabled = self.enabled && ui.is_enabled();
+        let p = palette(ui.ctx());
+        let ink = match (enabled, self.primary) {
+            (false, _) => p.muted.gamma_multiply(0.6),
+            (true, true) => p.on_accent,
+            (true, false) => p.text,
+        };
+        let galley = ui.painter().layout_no_wrap(self.text.to_owned(), theme::body(), ink);
+        let trailing =
+            self.trailing.map(|text| ui.painter().layout_no_wrap(text, theme::small(), ink.gamma_multiply(0.75)));
+        let icon_width = if self.icon.is_some() { size::ICON + 6.0 } else { 0.0 };
+        let trailing_width = trailing.as_ref().map_or(0.0, |t| t.size().x + space::M);
+        let needed = galley.size().x + icon_width + trailing_width + 2.0 * space::M;
+        let sense = if enabled { Sense::click() } else { Sense::hover() };
+        let (rect, response) = ui.allocate_exact_size(vec2(needed, self.height), sense);
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, self.text));
+        if ui.is_rect_visible(rect) {
+            let hovered = enabled && response.hovered();
+            let down = response.is_pointer_button_down_on();
+            let fill = match (self.primary, enabled) {
+                (true, true) if hovered || down => p.accent_hover,
+                (true, true) => p.accent,
+                (_, false) if self.quiet => Color32::TRANSPARENT,
+                (_, false) => p.control,
+                (false, true) if down => p.pressed,
+                (false, true) if hovered => p.hover,
+                (false, true) if self.quiet => Color32::TRANSPARENT,
+                (false, true) => p.control,
+            };
+            let ring = match (response.has_focus(), self.primary) {
+                (true, true) => Stroke::new(2.0, p.text),
+                (true, false) => p.focus_ring(),
+                _ => Stroke::NONE,
+            };
+            let painter = ui.painter();
+            painter.rect(rect, CornerRadius::same(radius::CONTROL), fill, ring, StrokeKind::Inside);
+            let content = galley.size().x + icon_width;
+            let mut x = rect.center().x - content / 2.0;
+            if let Some(icon) = self.icon {
+                let place = egui::Rect::from_min_size(egui::pos2(x, rect.top()), vec2(size::ICON, rect.height()));
+                icons::paint(painter, place, size::ICON, icon, ink);
+                x += icon_width;
+            }
+            let y = rect.center().y - galley.size().y / 2.0;
+            painter.galley(egui::pos2(x, y), galley, ink);
+            if let Some(trailing) = trailing {
+                let at =
+                    egui::pos2(rect.right() - space::M - trailing.size().x, rect.center().y - trailing.size().y / 2.0);
+                painter.galley(at, trailing, ink);
+            }
+        }
+        if enabled { response.on_hover_cursor(CursorIcon::PointingHand) } else { response }
+    }
+}
+
+/// One choice out of a few, side by side. `name` precedes each choice in the accessibility tree only
+/// as the group's label.
+pub(crate) fn segmented<T: Copy + PartialEq>(ui: &mut Ui, name: &str, choice: &mut T, all: &[(T, &str)]) -> bool {
+    let p = palette(ui.ctx());
+    let mut changed = false;
+    let frame = egui::Frame::new().fill(p.field).corner_radius(CornerRadius::same(radius::CONTROL)).inner_margin(2);
+    let width = ui.available_width();
+    ui.scope_builder(egui::UiBuilder::new().accessibility_label(name).accessibility_role(Role::RadioGroup), |ui| {
+        frame.show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.spacing_mut().item_spacing.x = 2.0;
+                let each = (width - 4.0 - 2.0 * (all.len() as f32 - 1.0)) / all.len() as f32;
+                for (value, text) in all {
+                    let selected = *choice == *value;
+                    if segment(ui, text, selected, each).clicked() && !selected {
+                        *choice = *value;
+                        changed = true;
+                    }
+                }
+            });
+        });
+    });
+    changed
+}
+
+fn segment(ui: &mut Ui, text: &str, selected: bool, width: f32) -> Response {
+    let p = palette(ui.ctx());
+    let ink = if selected { p.text } else { p.muted };
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::body(), ink);
+    let width = width.max(galley.size().x + 12.0);
+    let (rect, response) = ui.allocate_exact_size(vec2(width, 26.0), Sense::click());
+    let enabled = ui.is_enabled();
+    response.widget_info(|| WidgetInfo::selected(Role::RadioButton, enabled, selected, text));
+    let fill = match (selected, response.hovered()) {
+        (true, _) => p.control,
+        (false, true) => p.raised,
+        (false, false) => Color32::TRANSPARENT,
+    };
+    let ring = if response.has_focus() { p.focus_ring() } else { Stroke::NONE };
+    ui.painter().rect(rect, CornerRadius::same(radius::SMALL), fill, ring, StrokeKind::Inside);
+    ui.painter().galley(rect.center() - galley.size() / 2.0, galley, ink);
+    response.on_hover_cursor(CursorIcon::PointingHand)
+}
+
+/// The heading of a group of controls, with room for its buttons at the right.
+pub(crate) fn section(ui: &mut Ui, title: &str, right: impl FnOnce(&mut Ui)) {
+    ui.horizontal(|ui| {
+        ui.set_min_height(size::CONTROL);
+        ui.label(RichText::new(title).size(15.0));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            right(ui);
+        });
+    });
+}
+
+/// A sentence in small muted letters.
+pub(crate) fn hint(ui: &mut Ui, text: impl Into<String>) -> Response {
+    let colour = palette(ui.ctx()).muted;
+    ui.label(RichText::new(text).small().color(colour))
+}

@@ -1,0 +1,7 @@
+//! The window's own controls, each in one file; they know the theme and nothing of edits.
+
+pub(crate) mod buttons;
+pub(crate) mod compare;
+pub(crate) mod filmstrip;
+pub(crate) mod picture_view;
+pub(crate) mod progress;
