@@ -3,7 +3,7 @@
 //!
 //! The files in the order the method runs: `request` (what is asked), `editor` (the opened networks),
 //! `conditioning` (rows of the batch), `draws` (noise), `scheduler`, `guidance`, `contributions`,
-//! `preview`, `pipeline` (one run), and `trace`.
+//! `preview`, `pipeline` (one run), `recipe` (what a result was made with), and `trace`.
 
 pub mod conditioning;
 pub mod contributions;
@@ -13,6 +13,7 @@ mod error;
 pub mod guidance;
 pub mod pipeline;
 pub mod preview;
+pub mod recipe;
 pub mod request;
 pub mod scheduler;
 pub mod trace;

@@ -5,6 +5,7 @@
 //! runs out of memory fails alone; the thread, the queue and the other jobs live on.
 
 mod error;
+pub mod jobs;
 pub mod memory;
 mod models;
 mod monitor;

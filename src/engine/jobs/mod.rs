@@ -1,0 +1,3 @@
+//! The jobs of the lenses: each opens the models it needs through the cache, runs its method and brings a result.
+
+pub mod edit;
