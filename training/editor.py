@@ -1,0 +1,132 @@
+"""Trains the starter editor: 8-channel UNet2DConditionModel and CLIPTextModel jointly, on encoded pairs.
+
+Loss: v-prediction on the target's latents, given the source's unscaled latents and the text. High noise levels are
+drawn more often, because that is where an image-conditioned edit is decided.
+"""
+import json
+import os
+import time
+
+import numpy as np
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from bpe import Tokenizer
+from common import Average, Log, Muon, read_config, save_whole, schedule
+from pairs import Pairs
+
+
+def build(cfg, tokenizer):
+    w, width = cfg["widths"], cfg["text_width"]
+    head = cfg["head"]
+    unet = UNet2DConditionModel(
+        sample_size=32, in_channels=8, out_channels=4, block_out_channels=tuple(w), layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=16, cross_attention_dim=width, attention_head_dim=tuple(c // head for c in w),
+    )
+    text = CLIPTextModel(CLIPTextConfig(
+        vocab_size=len(tokenizer.vocab), hidden_size=width, intermediate_size=4 * width, num_hidden_layers=cfg["text_layers"],
+        num_attention_heads=width // head, max_position_embeddings=tokenizer.length, projection_dim=width,
+        bos_token_id=tokenizer.bos, eos_token_id=tokenizer.eos, pad_token_id=tokenizer.eos,
+    ))
+    unet.set_attn_processor(AttnProcessor())  # plain matrix products: on a CPU their backward pass is the quickest
+    text.set_attn_implementation("eager")
+    return unet, text
+
+
+def alphas_bar():
+    """Cumulative signal power of the scaled-linear schedule, [1000]."""
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    return torch.cumprod(1 - betas, 0).float()
+
+
+def load(unet, text, path):
+    """Averaged weights of a checkpoint into both networks."""
+    s = torch.load(path, weights_only=True)
+    unet.load_state_dict(s["ema_unet"])
+    text.load_state_dict(s["ema_text"])
+    return s
+
+
+def main():
+    cfg = read_config()
+    rng = np.random.default_rng(cfg["seed"] + int(time.time()))
+    tokenizer = Tokenizer(cfg["tokenizer"])
+    unet, text = build(cfg, tokenizer)
+    named = [("unet." + n, p) for n, p in unet.named_parameters()] + [("text." + n, p) for n, p in text.named_parameters()]
+    optimiser = Muon(named, cfg["lr_muon"], cfg["lr_adam"], cfg.get("weight_decay", 0.0))
+    average = Average([unet, text], cfg["ema"])
+    log, step, spent, samples = Log(cfg["out"], cfg.get("name", "editor")), 0, 0.0, 0
+    state_path = cfg["out"] + "/state.pt"
+    if os.path.exists(state_path):
+        s = torch.load(state_path, weights_only=True)
+        unet.load_state_dict(s["unet"])
+        text.load_state_dict(s["text"])
+        optimiser.load_state_dict(s["optimiser"])
+        average.load_state_dict(s["average"])
+        step, spent, samples = s["step"], s["spent"], s["samples"]
+    elif cfg.get("start"):
+        s = torch.load(cfg["start"], weights_only=True)
+        unet.load_state_dict(s["unet"])
+        text.load_state_dict(s["text"])
+        optimiser.load_state_dict(s["optimiser"])
+        average = Average([unet, text], cfg["ema"])
+    unet.train(), text.train()
+    print("parameters (M): unet", sum(p.numel() for p in unet.parameters()) / 1e6, "text", sum(p.numel() for p in text.parameters()) / 1e6)
+    ab = alphas_bar()
+    scale = cfg["scaling_factor"]
+    sizes = cfg["sizes"]
+    data = {k: Pairs(cfg["shards"], cfg["shares"], k, tokenizer) for k in sizes}
+    began = saved = time.time()
+    while True:
+        now = time.time()
+        progress = (spent + now - began) / (cfg["minutes"] * 60)
+        stop = progress >= 1 or os.path.exists(cfg["out"] + "/stop")
+        if stop or now - saved > 180:
+            average.swap()
+            ema_unet = {k: v.clone() for k, v in unet.state_dict().items()}
+            ema_text = {k: v.clone() for k, v in text.state_dict().items()}
+            average.swap()
+            saved = time.time()
+            log.report(step, progress=round(progress, 3), samples=samples)
+            save_whole({"unet": unet.state_dict(), "text": text.state_dict(), "ema_unet": ema_unet, "ema_text": ema_text,
+                        "optimiser": optimiser.state_dict(), "average": average.state_dict(), "step": step,
+                        "spent": spent + saved - began, "samples": samples, "config": json.dumps(cfg)}, state_path)
+            if stop:
+                return
+        key = list(sizes)[rng.choice(len(sizes), p=np.array(list(sizes.values())) / sum(sizes.values()))]
+        pairs, n = data[key], cfg["batch"][key]
+        src, dst, rows = pairs.batch(rng, n)
+        for i, u in enumerate(rng.random(n)):  # condition dropout: text, image, both
+            if u < 0.05:
+                dst[i], rows[i] = src[i], pairs.empty  # image without text: leave it as it is
+            elif u < 0.10:
+                src[i] = 0
+            elif u < 0.15:
+                src[i], rows[i] = 0, pairs.empty
+        unique, index = np.unique(rows, return_inverse=True)
+        t = torch.from_numpy(np.where(rng.random(n) < cfg["high_share"], rng.integers(600, 1000, n), rng.integers(0, 1000, n)))
+        a, b = ab[t].sqrt()[:, None, None, None], (1 - ab[t]).sqrt()[:, None, None, None]
+        z0 = dst * scale
+        noise = torch.randn_like(z0)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            context = text(pairs.tokens[unique]).last_hidden_state[torch.from_numpy(index)]
+            v = unet(torch.cat([a * z0 + b * noise, src], 1), t, context).sample.float()
+        error = ((v - (a * noise - b * z0)) ** 2).mean((1, 2, 3))
+        loss = error.mean()
+        loss.backward()
+        optimiser.step(schedule(progress, tail=cfg.get("tail", 0.35)))
+        average.update()
+        step += 1
+        samples += n
+        high = t >= 800
+        log.add(loss=loss.item(), high=error[high].mean().item() if high.any() else 0.1)
+        if step % 50 == 0:
+            print(step, key, round(progress, 3), round(log.sums["loss"] / log.n, 4), round(log.sums["high"] / log.n, 4), samples, round(time.time() - began), flush=True)
+
+
+if __name__ == "__main__":
+    main()
