@@ -4,7 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::EditError;
 use super::scheduler::SchedulerKind;
+use crate::packs::manifest::Defaults;
 use crate::picture::Picture;
 use crate::picture::region::Region;
 use crate::picture::resize::{Fit, SizeRequest};
@@ -86,6 +88,22 @@ impl Default for EditSettings {
 }
 
 impl EditSettings {
+    /// What a model runs with unless the person says otherwise.
+    ///
+    /// # Errors
+    /// If its entry names a scheduler that is not there.
+    pub fn of_model(defaults: &Defaults) -> Result<Self, EditError> {
+        Ok(Self {
+            steps: defaults.steps,
+            guidance: defaults.guidance,
+            specific_guidance: defaults.specific_guidance,
+            image_guidance: defaults.image_guidance,
+            scheduler: defaults.scheduler.parse().map_err(EditError::Model)?,
+            size: Some(SizeRequest::LongerSide(defaults.size)),
+            ..Self::default()
+        })
+    }
+
     /// (s_T, s_S) as the run uses them: the two scales, or with [`EditSettings::keep_strength`] the same two
     /// scaled so that they add up to s_T. With nothing specific to do the wish has the whole budget.
     #[must_use]

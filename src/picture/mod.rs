@@ -6,6 +6,7 @@ pub mod decode;
 pub mod detail;
 pub mod encode;
 mod header;
+pub mod heatmap;
 pub mod limits;
 pub mod metadata;
 pub mod orient;

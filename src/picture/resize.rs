@@ -33,6 +33,22 @@ pub enum SizeRequest {
     Source,
 }
 
+impl std::str::FromStr for SizeRequest {
+    type Err = String;
+
+    /// `512` (the longer side), `640x480`, or `source`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| text.trim().parse::<u32>().ok().filter(|side| *side > 0);
+        let sides = text.split_once(['x', 'X', '×']).map(|(width, height)| (side(width), side(height)));
+        match (text.trim(), side(text), sides) {
+            ("source", ..) => Ok(Self::Source),
+            (_, Some(longer), _) => Ok(Self::LongerSide(longer)),
+            (.., Some((Some(width), Some(height)))) => Ok(Self::Exact(width, height)),
+            _ => Err(format!("{text:?} is no size; write 512, 640x480 or source")),
+        }
+    }
+}
+
 /// A rectangle of whole pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rect {
@@ -316,6 +332,16 @@ mod tests {
         assert_eq!(describe((640, 480), Source, Fit::Pad, 8), "640 × 480, unchanged");
         assert_eq!(describe((101, 75), Source, Fit::Crop, 8), "101 × 75 → 96 × 72, not resampled, middle 96 × 72 used");
         assert_eq!(describe((512, 512), LongerSide(512), Fit::Squash, 64), "512 × 512, unchanged");
+    }
+
+    #[test]
+    fn sizes_are_read_from_words() {
+        assert_eq!("512".parse(), Ok(SizeRequest::LongerSide(512)));
+        assert_eq!("640x480".parse(), Ok(SizeRequest::Exact(640, 480)));
+        assert_eq!("source".parse(), Ok(SizeRequest::Source));
+        for wrong in ["", "0", "x5", "-3", "5x0", "large"] {
+            assert!(wrong.parse::<SizeRequest>().is_err(), "{wrong}");
+        }
     }
 
     #[test]
