@@ -1,5 +1,12 @@
 //! The open picture and everything made from it: a tree of versions in which nothing is ever overwritten.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::edit::draft::Draft;
+use super::edit::made::Made;
 use crate::picture::Picture;
 
 /// Names a version within its document.
@@ -12,10 +19,12 @@ pub(crate) struct Version {
     pub(crate) parent: Option<VersionId>,
     pub(crate) title: String,
     pub(crate) picture: Picture,
+    /// How it came about; `None` for the opened picture.
+    pub(crate) made: Option<Arc<Made>>,
 }
 
 /// Which of the versions are where: small, and what undo goes back to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing {
     /// On the canvas.
     pub(crate) shown: VersionId,
@@ -25,18 +34,57 @@ pub(crate) struct Standing {
     pub(crate) base: VersionId,
 }
 
-/// The open picture with its versions.
+impl Standing {
+    const FIRST: Self = Self { shown: 0, compared: 0, base: 0 };
+}
+
+/// What undo goes back to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    pub(crate) standing: Standing,
+    pub(crate) draft: Draft,
+}
+
+/// The open picture with its versions and what is set up for the next run.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
+    /// Where it is kept between runs of the program; also what running jobs know it by.
+    pub(crate) folder: PathBuf,
     versions: Vec<Version>,
     pub(crate) standing: Standing,
+    pub(crate) draft: Draft,
 }
 
 impl Document {
     /// A document whose only version is the opened picture.
-    pub(crate) fn new(original: Picture) -> Self {
-        let first = Version { id: 0, parent: None, title: "Original".to_owned(), picture: original };
-        Self { versions: vec![first], standing: Standing { shown: 0, compared: 0, base: 0 } }
+    pub(crate) fn new(original: Picture, draft: Draft, folder: PathBuf) -> Self {
+        let first = Version { id: 0, parent: None, title: "Original".to_owned(), picture: original, made: None };
+        Self { folder, versions: vec![first], standing: Standing::FIRST, draft }
+    }
+
+    /// A document as it was kept; `None` if there is no version at all. What points nowhere points at the original.
+    pub(crate) fn restored(versions: Vec<Version>, standing: Standing, draft: Draft, folder: PathBuf) -> Option<Self> {
+        let first = versions.first()?.id;
+        let known = |id: VersionId| if versions.iter().any(|v| v.id == id) { id } else { first };
+        let standing =
+            Standing { shown: known(standing.shown), compared: known(standing.compared), base: known(standing.base) };
+        Some(Self { folder, versions, standing, draft })
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State { standing: self.standing, draft: self.draft.clone() }
+    }
+
+    /// Adds a version made from `parent` and shows it.
+    pub(crate) fn add(&mut self, parent: VersionId, title: String, picture: Picture, made: Made) -> VersionId {
+        let id = self.versions.iter().map(|v| v.id).max().unwrap_or(0) + 1;
+        self.versions.push(Version { id, parent: Some(parent), title, picture, made: Some(Arc::new(made)) });
+        self.standing.shown = id;
+        id
+    }
+
+    pub(crate) fn versions(&self) -> &[Version] {
+        &self.versions
     }
 
     /// What the picture is called.

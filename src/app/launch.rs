@@ -9,7 +9,8 @@ use egui::ViewportBuilder;
 
 use super::{Glassbox, Setup};
 
-const HEADLESS: &str = "Without a window the command line does the same: see `glassbox edit --help`.";
+const HEADLESS: &str =
+    "Without a window there are `glassbox edit`, `glassbox specify`, `glassbox world` and `glassbox models`.";
 
 /// Opens the window and returns when it is closed.
 pub(super) fn run(picture: Option<PathBuf>) -> anyhow::Result<()> {
@@ -29,7 +30,7 @@ pub(super) fn run(picture: Option<PathBuf>) -> anyhow::Result<()> {
     };
     ask_for_what_the_adapter_has(&mut options.wgpu_options.wgpu_setup);
     let setup = Setup { picture, ..Setup::default() };
-    eframe::run_native("glassbox", options, Box::new(move |cc| Ok(Box::new(Glassbox::new(cc, setup)))))
+    eframe::run_native("glassbox", options, Box::new(move |cc| Ok(Box::new(Glassbox::new(cc, setup)?))))
         .map_err(|error| anyhow::anyhow!("the window could not be opened ({error}). {HEADLESS}"))
 }
 

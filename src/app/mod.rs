@@ -6,13 +6,17 @@
 mod background;
 mod commands;
 mod dialogs;
+mod difference;
 mod document;
+mod edit;
 mod folders;
 mod history;
 mod icons;
 mod launch;
 mod notices;
 mod opening;
+mod samples;
+mod session;
 mod settings;
 mod shell;
 mod theme;
@@ -27,14 +31,19 @@ use egui::Context;
 
 use commands::Command;
 pub use dialogs::{Choice, FileDialogs, SystemDialogs};
-use document::{Document, Standing, VersionId};
+use document::{Document, State, VersionId};
+use edit::Lens;
+pub use edit::work::{Editor, Models, Offer, Question, Suggestion, Workshop};
 pub use folders::Folders;
 use history::History;
 use notices::{Level, Notices};
 use opening::Files;
+use session::Keeper;
 use settings::{SettingsStore, ThemeChoice};
 use widgets::compare::{Mode, View};
 use widgets::picture_view::PictureTexture;
+
+use crate::engine::{Engine, default_budget};
 
 /// Opens the window, on `picture` if one is given, and returns when it is closed.
 ///
@@ -52,11 +61,21 @@ pub struct Setup {
     pub folders: Folders,
     /// Who answers "which file?".
     pub dialogs: Arc<dyn FileDialogs>,
+    /// Who proposes and edits.
+    pub workshop: Arc<dyn Workshop>,
+    /// Pictures to try it on.
+    pub samples: Vec<PathBuf>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { picture: None, folders: Folders::of_the_user(), dialogs: Arc::new(SystemDialogs) }
+        Self {
+            picture: None,
+            folders: Folders::of_the_user(),
+            dialogs: Arc::new(SystemDialogs),
+            workshop: Arc::new(Models),
+            samples: samples::of_this_machine(),
+        }
     }
 }
 
@@ -73,13 +92,23 @@ pub struct Glassbox {
     graphics: Receiver<String>,
     files: Files,
     document: Option<Document>,
-    history: History<Option<Standing>>,
+    /// Documents with runs that have not ended.
+    parked: Vec<Document>,
+    history: History<Option<State>>,
+    lens: Lens,
+    keeper: Keeper,
+    /// What was kept last of the open document, and when (the window's clock).
+    kept: (Option<State>, f64),
+    samples: samples::Samples,
+    /// Dropped last: it waits for the inference thread.
+    engine: Engine,
     textures: HashMap<VersionId, PictureTexture>,
     view: View,
     mode: Mode,
     overlay: shell::overlays::Overlay,
     zoom: f32,
     pointer: Option<(u32, u32, [u8; 3])>,
+    difference: difference::Difference,
 }
 
 impl std::fmt::Debug for Glassbox {
@@ -92,33 +121,43 @@ impl std::fmt::Debug for Glassbox {
 
 impl Glassbox {
     /// A window as eframe wants it.
-    #[must_use]
-    pub fn new(cc: &eframe::CreationContext<'_>, setup: Setup) -> Self {
+    ///
+    /// # Errors
+    /// If the system gives no thread for the models.
+    pub fn new(cc: &eframe::CreationContext<'_>, setup: Setup) -> std::io::Result<Self> {
         let ctx = &cc.egui_ctx;
         theme::install(ctx);
         let (settings, complaint) = SettingsStore::load(&setup.folders);
+        let repaint = ctx.clone();
+        let engine = Engine::start(default_budget(), Arc::new(move || repaint.request_repaint()))?;
+        let lens = Lens::new(setup.workshop, &settings.now.editor);
         let mut app = Self {
             settings,
             notices: Notices::default(),
             graphics: launch::listen_to_the_device(cc),
             files: Files::new(setup.dialogs),
             document: None,
+            parked: Vec::new(),
             history: History::new(None),
+            lens,
+            keeper: Keeper::start(setup.folders.data.join("sessions")),
+            kept: (None, 0.0),
+            samples: samples::Samples::new(setup.samples),
+            engine,
             textures: HashMap::new(),
             view: View::default(),
             mode: Mode::Single,
             overlay: shell::overlays::Overlay::default(),
             zoom: 1.0,
             pointer: None,
+            difference: difference::Difference::default(),
         };
         app.apply_settings(ctx);
         if let Some(complaint) = complaint {
             app.notices.explain(Level::Warning, "The settings are back to their defaults", complaint);
         }
-        if let Some(picture) = setup.picture {
-            app.open_path(ctx, picture);
-        }
-        app
+        app.begin(ctx, setup.picture);
+        Ok(app)
     }
 
     fn apply_settings(&self, ctx: &Context) {
@@ -130,18 +169,77 @@ impl Glassbox {
         ctx.set_zoom_factor(self.settings.now.zoom.clamp(0.5, 3.0));
     }
 
-    /// Shows `document` in place of what was open.
+    /// Shows `document` in place of what was open; that is kept, and lives on while runs of it are open.
     fn show_document(&mut self, document: Document) {
-        self.history = History::new(Some(document.standing.clone()));
+        self.stop_painting();
+        self.close_grid_of_seeds();
+        if let Some(before) = self.document.take() {
+            self.keeper.keep(&before);
+            if self.lens.runs.open().any(|run| run.document == before.folder) {
+                self.parked.push(before);
+            } else {
+                self.keeper.close(&before.folder);
+            }
+        }
+        self.history = History::new(Some(document.state()));
+        self.kept = (Some(document.state()), 0.0);
         self.textures.clear();
+        self.difference.clear();
+        self.files.forget_offer();
         self.view = View::default();
         self.mode = Mode::Single;
+        self.lens.show_new_document();
         self.document = Some(document);
     }
 
-    fn stand(&mut self, standing: Option<Option<Standing>>) {
-        if let (Some(Some(standing)), Some(document)) = (standing, &mut self.document) {
-            document.standing = standing;
+    fn stand(&mut self, state: Option<Option<State>>) {
+        if let (Some(Some(state)), Some(document)) = (state, &mut self.document) {
+            document.standing = state.standing;
+            document.draft = state.draft;
+        }
+    }
+
+    /// Notes the state for undo.
+    fn record(&mut self) {
+        if let Some(document) = &self.document {
+            self.history.record(&Some(document.state()));
+        }
+    }
+
+    /// Keeps the document of that folder on the disk.
+    fn keep(&mut self, folder: &Path) {
+        if let Some(document) = self.document.iter().chain(&self.parked).find(|document| document.folder == folder) {
+            self.keeper.keep(document);
+        }
+        let runs = &self.lens.runs;
+        let keeper = &self.keeper;
+        self.parked.retain(|document| {
+            let open = runs.open().any(|run| run.document == document.folder);
+            if !open {
+                keeper.close(&document.folder);
+            }
+            open
+        });
+    }
+
+    /// Keeps what changed, a moment after it changed.
+    fn autosave(&mut self, ctx: &Context) {
+        const MOMENT: f64 = 1.5;
+        while let Some(sentence) = self.keeper.complaint() {
+            let advice = "Free some space, or export what matters.";
+            self.notices.explain(Level::Error, "Your work could not be kept", format!("{sentence}. {advice}"));
+        }
+        let Some(document) = &self.document else { return };
+        let state = document.state();
+        if self.kept.0.as_ref() == Some(&state) {
+            return;
+        }
+        let now = ctx.input(|i| i.time);
+        if now - self.kept.1 >= MOMENT {
+            self.keeper.keep(document);
+            self.kept = (Some(state), now);
+        } else {
+            ctx.request_repaint_after(std::time::Duration::from_secs_f64(MOMENT));
         }
     }
 
@@ -150,13 +248,26 @@ impl Glassbox {
         match command {
             Command::Undo => self.history.can_undo(),
             Command::Redo => self.history.can_redo(),
-            Command::CompareDivider | Command::CompareSideBySide => {
+            Command::CompareDivider | Command::CompareSideBySide | Command::CompareDifference => {
                 self.document.as_ref().is_some_and(|d| d.standing.shown != d.standing.compared)
             }
             Command::PreviousVersion | Command::NextVersion => {
                 self.document.as_ref().is_some_and(|d| d.tree().len() > 1)
             }
+            Command::Propose => self.can_propose(),
+            Command::Run => self.document.is_some() && self.lacks().is_none(),
+            Command::Cancel => self.is_working() || self.is_painting() || self.seeds_are_open(),
+            Command::CancelAll => self.is_working(),
+            Command::RestoreProposal => self.document.as_ref().is_some_and(|d| d.draft.differs_from_proposal()),
+            Command::NextMap => self.document_made().is_some_and(|made| !made.contributions.is_empty()),
+            Command::ExportMap => self.document_made().is_some() && self.lens.inspection.pinned.is_some(),
+            Command::CopyRecipe | Command::VarySeed => self.document_made().is_some(),
             Command::Export
+            | Command::Wish
+            | Command::AddRow
+            | Command::NewSeed
+            | Command::ShowEdit
+            | Command::ShowResult
             | Command::CopyPicture
             | Command::ShowSingle
             | Command::Fit
@@ -172,7 +283,25 @@ impl Glassbox {
         if !self.can(command) {
             return;
         }
+        self.record();
         match command {
+            Command::Continue => self.overlay.open_earlier(),
+            Command::Wish
+            | Command::Propose
+            | Command::AddRow
+            | Command::RestoreProposal
+            | Command::NewSeed
+            | Command::Run
+            | Command::Cancel
+            | Command::CancelAll
+            | Command::ShowEdit
+            | Command::ShowResult
+            | Command::NextMap
+            | Command::ExportMap
+            | Command::CopyRecipe
+            | Command::VarySeed => self.act_on_edit(ctx, command),
+            Command::LivePreview => self.settings.now.preview ^= true,
+            Command::CompareDifference => self.mode = Mode::Difference,
             Command::Open => self.ask_what_to_open(ctx),
             Command::Export => self.ask_where_to_export(ctx),
             Command::CopyPicture => self.copy_picture(ctx),
@@ -224,14 +353,17 @@ impl eframe::App for Glassbox {
             );
         }
         self.poll_files(ctx);
+        self.poll_lens(ctx);
         let overlay_open = self.overlay.is_open() || self.notices.history_open || self.files.asks_for_a_path();
         for command in commands::pressed(ctx, overlay_open) {
             self.act(ctx, command);
         }
         self.apply_settings(ctx);
-        if let Some(document) = &self.document {
-            self.history.record(&Some(document.standing.clone()));
+        // A drag or a word being typed is one step, not many.
+        if !ctx.text_edit_focused() && !ctx.input(|i| i.pointer.any_down()) {
+            self.record();
         }
+        self.autosave(ctx);
         if let Err(sentence) = self.settings.save_if_changed() {
             self.notices.explain(Level::Warning, "The settings could not be kept", sentence);
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::folders::Folders;
+use crate::ops::device::{DeviceChoice, Precision};
 
 /// Light, dark, or as the system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,16 @@ pub(crate) struct Settings {
     /// Where the last dialog was.
     pub(crate) folder: Option<PathBuf>,
     pub(crate) filmstrip_open: bool,
+    /// The editor: a model's or pack's name, or a folder.
+    pub(crate) editor: String,
+    /// The captioner and specifier, likewise.
+    pub(crate) language: String,
+    pub(crate) device: DeviceChoice,
+    pub(crate) precision: Precision,
+    /// Shows the picture while it forms.
+    pub(crate) preview: bool,
+    /// Exported pictures carry how they were made.
+    pub(crate) recipe_in_files: bool,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -42,6 +53,12 @@ impl Default for Settings {
             recent: Vec::new(),
             folder: None,
             filmstrip_open: true,
+            editor: "starter".to_owned(),
+            language: "starter".to_owned(),
+            device: DeviceChoice::Auto,
+            precision: Precision::Auto,
+            preview: true,
+            recipe_in_files: true,
             unknown: Map::new(),
         }
     }

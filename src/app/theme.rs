@@ -12,7 +12,6 @@ pub(crate) mod space {
     pub(crate) const S: f32 = 8.0;
     pub(crate) const M: f32 = 12.0;
     pub(crate) const L: f32 = 16.0;
-    pub(crate) const XL: f32 = 24.0;
 }
 
 /// Corner radii, in points.
@@ -30,6 +29,8 @@ pub(crate) mod size {
     pub(crate) const CONTROL: f32 = 28.0;
     pub(crate) const ICON: f32 = 16.0;
     pub(crate) const FILMSTRIP: f32 = 188.0;
+    pub(crate) const LENS: f32 = 384.0;
+    pub(crate) const LENS_NARROW: f32 = 340.0;
 }
 
 /// The colours of one theme, by what they are for.
@@ -65,6 +66,8 @@ pub(crate) struct Palette {
     pub(crate) success: Color32,
     pub(crate) warning: Color32,
     pub(crate) error: Color32,
+    /// One colour for each instruction; always beside its number, never alone.
+    pub(crate) series: [Color32; 8],
 }
 
 const fn rgb(hex: u32) -> Color32 {
@@ -90,11 +93,21 @@ pub(crate) const DARK: Palette = Palette {
     success: rgb(0x82_cf8d),
     warning: rgb(0xe8_b866),
     error: rgb(0xf3_8f85),
+    series: [
+        rgb(0x5f_cdbd),
+        rgb(0xe8_b866),
+        rgb(0x9d_b4ff),
+        rgb(0xf3_8fb4),
+        rgb(0xb5_d36b),
+        rgb(0xd0_a0f0),
+        rgb(0x6f_c3f2),
+        rgb(0xf3_a583),
+    ],
 };
 
 /// Its light twin.
 pub(crate) const LIGHT: Palette = Palette {
-    canvas: rgb(0xe9_ebed),
+    canvas: rgb(0xdf_e2e5),
     panel: rgb(0xf6_f7f8),
     raised: rgb(0xff_ffff),
     field: rgb(0xff_ffff),
@@ -111,9 +124,24 @@ pub(crate) const LIGHT: Palette = Palette {
     success: rgb(0x1f_7330),
     warning: rgb(0x87_5600),
     error: rgb(0xb3_2a1e),
+    series: [
+        rgb(0x0b_7468),
+        rgb(0x87_5600),
+        rgb(0x3a_53c5),
+        rgb(0xae_2a63),
+        rgb(0x4c_6b0c),
+        rgb(0x7a_3fae),
+        rgb(0x0a_6699),
+        rgb(0xa6_4519),
+    ],
 };
 
 impl Palette {
+    /// The colour of instruction number `index` (from 0).
+    pub(crate) fn series(&self, index: usize) -> Color32 {
+        self.series[index % self.series.len()]
+    }
+
     /// Outline of cards and fields.
     pub(crate) fn outline(&self) -> Stroke {
         Stroke::new(1.0, self.line)
@@ -271,6 +299,9 @@ mod tests {
             }
             for ground in [p.accent, p.accent_hover] {
                 assert!(contrast(p.on_accent, ground) >= 4.5, "{name}: on accent");
+            }
+            for line in p.series {
+                assert!(contrast(line, p.raised) >= 3.0, "{name}: {line:?} in a plot");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egui::{Align2, Area, CornerRadius, Frame, Id, Margin, Order, RichText, Ui, vec2};
+use egui::{Align2, Area, CornerRadius, Frame, Id, Margin, Order, RichText, ScrollArea, Ui, vec2};
 
 use crate::app::Glassbox;
 use crate::app::commands::Command;
@@ -19,8 +19,16 @@ impl Glassbox {
             return;
         };
         let (shown, other) = (document.shown().clone(), document.version(document.standing.compared).clone());
+        if self.seeds_are_open() {
+            self.seeds_grid(ui);
+            return;
+        }
         let hold = !ui.ctx().text_edit_focused() && ui.input(|i| i.key_down(egui::Key::Backslash));
         let (shown, mode) = if hold { (document.original().clone(), Mode::Single) } else { (shown, self.mode) };
+        if mode == Mode::Difference && other.id != shown.id {
+            let (a, b) = (&shown.picture.rgb, &other.picture.rgb);
+            self.difference.want(ui.ctx(), (shown.id, a), (other.id, b));
+        }
         let mut texture = self.texture_of(ui, &shown);
         let mut other_texture = (other.id != shown.id && mode != Mode::Single).then(|| self.texture_of(ui, &other));
         let drawn = compare::canvas(
@@ -31,18 +39,27 @@ impl Glassbox {
                 shown: &mut texture,
                 shown_name: &shown.title,
                 other: other_texture.as_mut().map(|t| (t, other.title.as_str())),
+                difference: self.difference.texture.as_mut(),
             },
+            self.lens.is_painting(),
         );
         self.zoom = drawn.zoom;
-        self.pointer = drawn.pointer().and_then(|at| {
-            let (w, h) = shown.picture.size();
+        self.pointer = drawn.pointer().and_then(|(at, pane)| {
+            let version = if pane.is_shown { &shown } else { &other };
+            let (w, h) = version.picture.size();
             let (x, y) = ((at.x * w as f32) as u32, (at.y * h as f32) as u32);
-            shown.picture.rgb.get_pixel_checked(x, y).map(|pixel| (x, y, pixel.0))
+            version.picture.rgb.get_pixel_checked(x, y).map(|pixel| (x, y, pixel.0))
         });
         self.textures.insert(shown.id, texture);
         if let Some(texture) = other_texture {
             self.textures.insert(other.id, texture);
         }
+        if !hold && mode != Mode::Difference {
+            self.live_preview(ui, &drawn);
+            self.overlay(ui, &drawn);
+        }
+        self.painting(ui, &drawn);
+        self.recipe_offer(ui, drawn.response.rect);
         self.zoom_buttons(ui, drawn.response.rect);
     }
 
@@ -79,30 +96,58 @@ impl Glassbox {
 
     fn nothing_open(&mut self, ui: &mut Ui) {
         let p = palette(ui.ctx());
-        ui.vertical_centered(|ui| {
-            ui.add_space((ui.available_height() * 0.28).max(space::XL));
-            let (rect, _) = ui.allocate_exact_size(vec2(56.0, 56.0), egui::Sense::hover());
-            icons::paint(ui.painter(), rect, 52.0, Icon::Logo, p.accent);
-            ui.add_space(space::S);
-            ui.label(RichText::new("Open a picture to begin").size(19.0));
-            hint(ui, "Paste one, drop one here, or choose a file");
-            ui.add_space(space::M);
-            let open = TextButton::new("Open a picture…").icon(Icon::Open).primary().tall();
-            if open.trailing(Command::Open.keys(ui.ctx())).show(ui).clicked() {
-                self.act(ui.ctx(), Command::Open);
+        ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+            ui.vertical_centered(|ui| {
+                ui.add_space((ui.available_height() * 0.14).max(space::L));
+                let (rect, _) = ui.allocate_exact_size(vec2(56.0, 56.0), egui::Sense::hover());
+                icons::paint(ui.painter(), rect, 52.0, Icon::Logo, p.accent);
+                ui.add_space(space::S);
+                ui.label(RichText::new("Open a picture to begin").size(19.0));
+                hint(ui, "Paste one, drop one here, or choose a file");
+                ui.add_space(space::M);
+                let open = TextButton::new("Open a picture…").icon(Icon::Open).primary().tall();
+                if open.trailing(Command::Open.keys(ui.ctx())).show(ui).clicked() {
+                    self.act(ui.ctx(), Command::Open);
+                }
+                ui.add_space(space::L);
+                hint(ui, "or try one of these");
+                ui.add_space(space::XS);
+            });
+            if let Some(path) = self.samples.show(ui) {
+                self.open_path(ui.ctx(), path);
             }
-            let recent: Vec<_> = self.settings.now.recent.iter().take(5).cloned().collect();
-            if !recent.is_empty() {
-                ui.add_space(space::XL);
-                hint(ui, "Opened before");
-                for path in recent {
-                    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-                    let button = TextButton::new(&name).quiet().show(ui);
-                    if button.on_hover_text(path.display().to_string()).clicked() {
-                        self.open_path(ui.ctx(), path);
-                    }
+            ui.vertical_centered(|ui| self.earlier(ui));
+        });
+    }
+
+    fn earlier(&mut self, ui: &mut Ui) {
+        let earlier: Vec<_> = self.earlier_work().iter().take(4).cloned().collect();
+        if !earlier.is_empty() {
+            ui.add_space(space::L);
+            hint(ui, "Continue where you were");
+            for kept in earlier {
+                let words = match kept.versions {
+                    0 => kept.name.clone(),
+                    1 => format!("{}, 1 version", kept.name),
+                    n => format!("{}, {n} versions", kept.name),
+                };
+                if TextButton::new(&words).icon(Icon::Restore).quiet().show(ui).clicked() {
+                    self.continue_work(ui.ctx(), kept.folder);
                 }
             }
-        });
+        }
+        let recent: Vec<_> =
+            self.settings.now.recent.iter().filter(|path| !self.samples.has(path)).take(5).cloned().collect();
+        if !recent.is_empty() {
+            ui.add_space(space::L);
+            hint(ui, "Opened before");
+            for path in recent {
+                let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+                let button = TextButton::new(&name).quiet().show(ui);
+                if button.on_hover_text(path.display().to_string()).clicked() {
+                    self.open_path(ui.ctx(), path);
+                }
+            }
+        }
     }
 }

@@ -39,6 +39,14 @@ impl Glassbox {
                 .frame(bar(Margin::symmetric(8, 8)))
                 .show(ui, |ui| self.versions(ui));
         }
+        if self.document.is_some() {
+            let width = if room && ui.available_width() > 1000.0 { size::LENS } else { size::LENS_NARROW };
+            Panel::right("lens")
+                .exact_size(width)
+                .resizable(false)
+                .frame(bar(Margin::symmetric(12, 8)))
+                .show(ui, |ui| self.lens_panel(ui));
+        }
         CentralPanel::default().frame(Frame::new().fill(p.canvas)).show(ui, |ui| self.centre(ui));
         self.overlays(ui);
         self.notices.history(ui);
@@ -46,11 +54,17 @@ impl Glassbox {
     }
 
     fn versions(&mut self, ui: &mut Ui) {
+        if !self.queue_is_empty() {
+            Panel::bottom("queue").resizable(false).frame(Frame::new().inner_margin(Margin::ZERO)).show(ui, |ui| {
+                let most = (ui.ctx().content_rect().height() * 0.4).max(120.0);
+                ScrollArea::vertical().id_salt("queue").max_height(most).show(ui, |ui| self.queue(ui));
+            });
+        }
         section(ui, "Versions", |_| {});
         let Some(document) = &mut self.document else { return };
         let mut ask = None;
         ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-            let standing = document.standing.clone();
+            let standing = document.standing;
             for (depth, version) in document.tree() {
                 let picture = &version.picture;
                 let texture = self
@@ -58,15 +72,16 @@ impl Glassbox {
                     .entry(version.id)
                     .or_insert_with(|| PictureTexture::new(ui.ctx(), std::sync::Arc::clone(&picture.rgb)));
                 let (w, h) = picture.size();
+                let seed = version.made.as_ref().map(|made| format!("seed {}", made.draft.settings.seed));
                 let frame = filmstrip::Frame {
                     id: version.id,
                     depth,
                     title: &version.title,
-                    subtitle: format!("{w} × {h}"),
+                    subtitle: seed.unwrap_or_else(|| format!("{w} × {h}")),
                     texture,
                     shown: standing.shown == version.id,
                     compared: standing.compared == version.id && standing.shown != version.id,
-                    base: false,
+                    base: standing.base == version.id && standing.base != 0,
                 };
                 ask = filmstrip::frame(ui, frame).or(ask);
             }
@@ -86,13 +101,26 @@ impl Glassbox {
     fn status(&mut self, ui: &mut Ui) {
         ui.horizontal_centered(|ui| {
             ui.spacing_mut().item_spacing.x = space::L;
-            match self.files.busy() {
-                Some(what) => {
-                    hint(ui, &what);
-                    progress::bar(ui, &what, None, 90.0, palette(ui.ctx()).accent);
+            if let Some((stage, snapshot)) = self.lens.now_running() {
+                let fraction = (snapshot.steps > 0).then(|| snapshot.step as f32 / snapshot.steps as f32);
+                hint(ui, &stage);
+                progress::bar(ui, "Progress", fraction, 90.0, palette(ui.ctx()).accent);
+                if let Some(left) = snapshot.remaining {
+                    hint(ui, format!("{} left", progress::time_in_words(left)));
                 }
-                None => {
-                    hint(ui, if self.document.is_some() { "Ready" } else { "No picture is open" });
+                let cancel = IconButton::new(Icon::Stop, "Stop").shortcut(Command::Cancel.keys(ui.ctx())).small();
+                if cancel.show(ui).clicked() {
+                    self.cancel_running();
+                }
+            } else {
+                match self.files.busy() {
+                    Some(what) => {
+                        hint(ui, &what);
+                        progress::bar(ui, &what, None, 90.0, palette(ui.ctx()).accent);
+                    }
+                    None => {
+                        hint(ui, if self.document.is_some() { "Ready" } else { "No picture is open" });
+                    }
                 }
             }
             if let Some(document) = &self.document {
@@ -114,6 +142,11 @@ impl Glassbox {
                 }
                 if bell.show(ui).clicked() {
                     self.act(ui.ctx(), Command::Messages);
+                }
+                ui.add_space(space::S);
+                if let Some(made) = self.document_made() {
+                    hint(ui, made.working_in_words()).on_hover_text("What the model saw of the picture");
+                    hint(ui, &made.recipe.model.compute);
                 }
             });
         });

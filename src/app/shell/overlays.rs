@@ -5,9 +5,10 @@ use egui::{Grid, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
 use crate::app::Glassbox;
 use crate::app::commands::{self, Command, GROUPS};
 use crate::app::opening::Purpose;
-use crate::app::settings::ThemeChoice;
+use crate::app::settings::{Settings, ThemeChoice};
 use crate::app::theme::{palette, space};
-use crate::app::widgets::buttons::{TextButton, hint, segmented};
+use crate::app::widgets::buttons::{TextButton, hint, segmented, toggle};
+use crate::ops::device::{DeviceChoice, Precision};
 
 /// Which dialog is open.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ enum Kind {
     Palette,
     Help,
     Settings,
+    Earlier,
+    EditorFolder,
 }
 
 impl Overlay {
@@ -39,6 +42,14 @@ impl Overlay {
         self.kind = Kind::Help;
     }
 
+    pub(crate) fn open_editor_folder(&mut self) {
+        *self = Self { kind: Kind::EditorFolder, ..Self::default() };
+    }
+
+    pub(crate) fn open_earlier(&mut self) {
+        self.kind = Kind::Earlier;
+    }
+
     pub(crate) fn open_settings(&mut self) {
         self.kind = Kind::Settings;
     }
@@ -51,6 +62,8 @@ impl Glassbox {
             Kind::Palette => self.palette(ui),
             Kind::Help => self.help(ui),
             Kind::Settings => self.settings_dialog(ui),
+            Kind::Earlier => self.earlier_dialog(ui),
+            Kind::EditorFolder => self.editor_folder_dialog(ui),
         }
         self.path_field(ui);
     }
@@ -123,6 +136,60 @@ impl Glassbox {
         }
     }
 
+    fn editor_folder_dialog(&mut self, ui: &Ui) {
+        let mut go = false;
+        let modal = Modal::new(Id::unique("editor folder")).show(ui.ctx(), |ui| {
+            ui.set_width(460.0);
+            ui.heading("Editor from a folder");
+            hint(ui, "Any InstructPix2Pix-style editor: a folder with model_index.json, unet, vae, text_encoder, tokenizer and scheduler, or one safetensors file.");
+            let field = ui.add(TextEdit::singleline(&mut self.overlay.query).desired_width(f32::INFINITY));
+            let field = field.accessible_name("Folder of the editor");
+            go = field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter));
+            field.request_focus();
+            ui.add_space(space::S);
+            let ready = !self.overlay.query.trim().is_empty();
+            go |= TextButton::new("Use this editor").primary().enabled(ready).show(ui).clicked();
+        });
+        if go && !self.overlay.query.trim().is_empty() {
+            let path = crate::picture::paths::clean(&self.overlay.query);
+            self.overlay.kind = Kind::None;
+            self.choose_editor(path.display().to_string());
+        } else if modal.should_close() {
+            self.overlay.kind = Kind::None;
+        }
+    }
+
+    fn earlier_dialog(&mut self, ui: &Ui) {
+        let mut chosen = None;
+        let open = self.document.as_ref().map(|document| document.folder.clone());
+        let earlier: Vec<_> =
+            self.earlier_work().iter().filter(|kept| Some(&kept.folder) != open.as_ref()).cloned().collect();
+        let modal = Modal::new(Id::unique("earlier")).show(ui.ctx(), |ui| {
+            ui.set_width(420.0);
+            ui.heading("Earlier work");
+            hint(ui, "Every picture you edited is kept with its versions and recipes; the oldest go after two dozen.");
+            ui.add_space(space::S);
+            if earlier.is_empty() {
+                ui.weak("There is none besides what is open.");
+            }
+            ScrollArea::vertical().max_height(340.0).show(ui, |ui| {
+                for kept in &earlier {
+                    let note = if kept.interrupted { ", interrupted" } else { "" };
+                    let words = format!("{}  ({} versions{note})", kept.name, kept.versions);
+                    if TextButton::new(&words).quiet().show(ui).clicked() {
+                        chosen = Some(kept.folder.clone());
+                    }
+                }
+            });
+        });
+        if modal.should_close() || chosen.is_some() {
+            self.overlay.kind = Kind::None;
+        }
+        if let Some(folder) = chosen {
+            self.continue_work(ui.ctx(), folder);
+        }
+    }
+
     fn settings_dialog(&mut self, ui: &Ui) {
         let modal = Modal::new(Id::unique("settings")).show(ui.ctx(), |ui| {
             ui.set_width(400.0);
@@ -136,6 +203,12 @@ impl Glassbox {
             ui.label("Size of the interface");
             let sizes = [(0.85, "Small"), (1.0, "Normal"), (1.25, "Large"), (1.5, "Larger")];
             segmented(ui, "Size of the interface", &mut self.settings.now.zoom, &sizes);
+            ui.add_space(space::S);
+            toggle(ui, &mut self.settings.now.preview, "Live preview", "Shows the picture while it forms");
+            let help = "An exported picture carries its wish, instructions and settings, so that dropping it here offers them again. Turn off to keep them to yourself.";
+            toggle(ui, &mut self.settings.now.recipe_in_files, "Put the recipe into exported pictures", help);
+            ui.add_space(space::S);
+            device(ui, &mut self.settings.now);
             ui.add_space(space::M);
             hint(ui, format!("Glassbox {}", env!("CARGO_PKG_VERSION")));
         });
@@ -150,7 +223,11 @@ impl Glassbox {
         let mut keep = true;
         let modal = Modal::new(Id::unique("path")).show(ui.ctx(), |ui| {
             ui.set_width(460.0);
-            ui.heading(if purpose == Purpose::Open { "Open a picture" } else { "Export" });
+            ui.heading(match purpose {
+                Purpose::Open => "Open a picture",
+                Purpose::Export => "Export",
+                Purpose::Map => "Export the map",
+            });
             hint(ui, "This system offers no file dialog, so the path is typed or pasted here.");
             let field = ui.add(TextEdit::singleline(&mut text).desired_width(f32::INFINITY)).accessible_name("Path");
             if field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter)) {
@@ -169,6 +246,32 @@ impl Glassbox {
         } else if keep && !modal.should_close() {
             self.files.typed = Some((purpose, text));
         }
+    }
+}
+
+/// Where models run, in which precision: only what this build can do is offered.
+fn device(ui: &mut Ui, settings: &mut Settings) {
+    ui.label("Models run on");
+    let mut devices = vec![(DeviceChoice::Auto, "Automatic"), (DeviceChoice::Cpu, "CPU")];
+    if cfg!(feature = "cuda") {
+        devices.push((DeviceChoice::Cuda, "CUDA"));
+    }
+    if cfg!(feature = "metal") {
+        devices.push((DeviceChoice::Metal, "Metal"));
+    }
+    segmented(ui, "Models run on", &mut settings.device, &devices);
+    if devices.len() > 2 && settings.device != DeviceChoice::Cpu {
+        ui.label("Precision");
+        let all = [
+            (Precision::Auto, "Automatic"),
+            (Precision::F32, "f32"),
+            (Precision::F16, "f16"),
+            (Precision::Bf16, "bf16"),
+        ];
+        segmented(ui, "Precision", &mut settings.precision, &all);
+    } else {
+        settings.precision = Precision::Auto;
+        hint(ui, "32-bit numbers on the CPU; builds with GPU support offer more.");
     }
 }
 

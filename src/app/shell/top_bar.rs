@@ -17,7 +17,7 @@ impl Glassbox {
             icons::paint(ui.painter(), logo, 24.0, Icon::Logo, p.accent);
             if let Some(document) = &self.document {
                 let name = RichText::new(document.name()).size(15.0);
-                let room = (ui.available_width() - 420.0).max(80.0);
+                let room = (ui.available_width() - 560.0).max(80.0);
                 let words = document.original().picture.path.as_ref().map(|path| path.display().to_string());
                 ui.scope(|ui| {
                     ui.set_max_width(room);
@@ -35,6 +35,8 @@ impl Glassbox {
                 self.command_icon(ui, Icon::Settings, Command::Settings, false);
                 self.command_icon(ui, Icon::Search, Command::Palette, false);
                 ui.add_space(space::S);
+                self.editor_menu(ui);
+                ui.add_space(space::S);
                 let export = TextButton::new("Export").icon(Icon::Export).enabled(self.can(Command::Export));
                 let keys = Command::Export.keys(ui.ctx()).unwrap_or_default();
                 if export.show(ui).on_hover_text(format!("Save the shown version  {keys}")).clicked() {
@@ -49,6 +51,7 @@ impl Glassbox {
                 ui.add_space(space::S);
                 if self.can(Command::CompareDivider) {
                     for (icon, command, mode) in [
+                        (Icon::Difference, Command::CompareDifference, Mode::Difference),
                         (Icon::SideBySide, Command::CompareSideBySide, Mode::SideBySide),
                         (Icon::Divider, Command::CompareDivider, Mode::Divider),
                         (Icon::Single, Command::ShowSingle, Mode::Single),
@@ -66,6 +69,38 @@ impl Glassbox {
                 }
             });
         });
+    }
+
+    /// Which editor the next run uses.
+    fn editor_menu(&mut self, ui: &mut Ui) {
+        let now = self.settings.now.editor.clone();
+        let offered = self
+            .lens
+            .editors
+            .iter()
+            .find(|offer| offer.name == now || (now == "starter" && offer.name == "starter-editor"));
+        let title = offered.map_or_else(|| crate::app::edit::work::short_name(&now), |offer| offer.title.clone());
+        let mut chosen = None;
+        let button = TextButton::new(&title).icon(Icon::Model).show(ui);
+        let button = button.accessible_name(format!("Editor: {title}")).on_hover_text("The model that edits");
+        egui::Popup::menu(&button).show(|ui| {
+            ui.set_min_width(260.0);
+            for offer in &self.lens.editors {
+                let words =
+                    if offer.here { offer.title.clone() } else { format!("{}  (not on this machine)", offer.title) };
+                let item = ui.add_enabled(offer.here, egui::Button::selectable(offer.name == now, words));
+                if item.on_hover_text(&offer.about).on_disabled_hover_text(&offer.about).clicked() {
+                    chosen = Some(offer.name.clone());
+                }
+            }
+            ui.separator();
+            if ui.button("Choose a folder…").clicked() {
+                self.overlay.open_editor_folder();
+            }
+        });
+        if let Some(name) = chosen {
+            self.choose_editor(name);
+        }
     }
 
     /// An icon that stands for a command: named, enabled and explained as the command is.

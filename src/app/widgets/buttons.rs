@@ -9,10 +9,11 @@ use crate::app::icons::{self, Icon};
 use crate::app::theme::{self, palette, radius, size, space};
 
 /// A square button with only an icon. `name` is what tests and screen readers call it; the tooltip
-/// says the name and the shortcut.
+/// says the name, the shortcut and, if given, what it does.
 pub(crate) struct IconButton<'a> {
     icon: Icon,
     name: &'a str,
+    help: Option<&'a str>,
     shortcut: Option<String>,
     selected: bool,
     enabled: bool,
@@ -22,7 +23,21 @@ pub(crate) struct IconButton<'a> {
 
 impl<'a> IconButton<'a> {
     pub(crate) fn new(icon: Icon, name: &'a str) -> Self {
-        Self { icon, name, shortcut: None, selected: false, enabled: true, side: size::CONTROL, colour: None }
+        Self {
+            icon,
+            name,
+            help: None,
+            shortcut: None,
+            selected: false,
+            enabled: true,
+            side: size::CONTROL,
+            colour: None,
+        }
+    }
+
+    pub(crate) fn help(mut self, help: &'a str) -> Self {
+        self.help = Some(help);
+        self
     }
 
     pub(crate) fn shortcut(mut self, shortcut: Option<String>) -> Self {
@@ -93,6 +108,9 @@ impl<'a> IconButton<'a> {
                     ui.weak(shortcut);
                 }
             });
+            if let Some(help) = self.help {
+                ui.label(RichText::new(help).small().color(palette(ui.ctx()).muted));
+            }
         };
         let response = response.on_hover_cursor(if enabled { CursorIcon::PointingHand } else { CursorIcon::Default });
         response.on_hover_ui(tooltip)
@@ -106,13 +124,23 @@ pub(crate) struct TextButton<'a> {
     primary: bool,
     quiet: bool,
     enabled: bool,
+    width: Option<f32>,
     height: f32,
     trailing: Option<String>,
 }
 
 impl<'a> TextButton<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, icon: None, primary: false, quiet: false, enabled: true, height: size::CONTROL, trailing: None }
+        Self {
+            text,
+            icon: None,
+            primary: false,
+            quiet: false,
+            enabled: true,
+            width: None,
+            height: size::CONTROL,
+            trailing: None,
+        }
     }
 
     pub(crate) fn icon(mut self, icon: Icon) -> Self {
@@ -133,6 +161,11 @@ impl<'a> TextButton<'a> {
 
     pub(crate) fn enabled(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
+        self
+    }
+
+    pub(crate) fn width(mut self, width: f32) -> Self {
+        self.width = Some(width);
         self
     }
 
@@ -161,8 +194,9 @@ impl<'a> TextButton<'a> {
         let icon_width = if self.icon.is_some() { size::ICON + 6.0 } else { 0.0 };
         let trailing_width = trailing.as_ref().map_or(0.0, |t| t.size().x + space::M);
         let needed = galley.size().x + icon_width + trailing_width + 2.0 * space::M;
+        let width = self.width.unwrap_or(needed).max(if self.width.is_some() { 0.0 } else { needed });
         let sense = if enabled { Sense::click() } else { Sense::hover() };
-        let (rect, response) = ui.allocate_exact_size(vec2(needed, self.height), sense);
+        let (rect, response) = ui.allocate_exact_size(vec2(width, self.height), sense);
         response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, self.text));
         if ui.is_rect_visible(rect) {
             let hovered = enabled && response.hovered();
@@ -201,6 +235,21 @@ impl<'a> TextButton<'a> {
         }
         if enabled { response.on_hover_cursor(CursorIcon::PointingHand) } else { response }
     }
+}
+
+/// A small rounded suggestion that can be clicked.
+pub(crate) fn chip(ui: &mut Ui, text: &str) -> Response {
+    let p = palette(ui.ctx());
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::small(), p.text);
+    let (rect, response) = ui.allocate_exact_size(galley.size() + vec2(20.0, 10.0), Sense::click());
+    let enabled = ui.is_enabled();
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, text));
+    let fill = if response.hovered() { p.hover } else { p.raised };
+    let ring = if response.has_focus() { p.focus_ring() } else { p.outline() };
+    let round = CornerRadius::same((rect.height() / 2.0) as u8);
+    ui.painter().rect(rect, round, fill, ring, StrokeKind::Inside);
+    ui.painter().galley(rect.min + vec2(10.0, 5.0), galley, p.text);
+    response.on_hover_cursor(CursorIcon::PointingHand)
 }
 
 /// One choice out of a few, side by side. `name` precedes each choice in the accessibility tree only
@@ -263,4 +312,49 @@ pub(crate) fn section(ui: &mut Ui, title: &str, right: impl FnOnce(&mut Ui)) {
 pub(crate) fn hint(ui: &mut Ui, text: impl Into<String>) -> Response {
     let colour = palette(ui.ctx()).muted;
     ui.label(RichText::new(text).small().color(colour))
+}
+
+/// A thin line between groups, with air on both sides.
+pub(crate) fn rule(ui: &mut Ui) {
+    ui.add_space(space::S);
+    let p = palette(ui.ctx());
+    let (rect, _) = ui.allocate_exact_size(vec2(ui.available_width(), 1.0), Sense::hover());
+    ui.painter().rect_filled(rect, 0, p.line.gamma_multiply(0.7));
+    ui.add_space(space::S);
+}
+
+/// A switch with words, and one sentence on what it does.
+pub(crate) fn toggle(ui: &mut Ui, on: &mut bool, text: &str, help: &str) -> Response {
+    let p = palette(ui.ctx());
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::body(), p.text);
+    let width = ui.available_width().min(34.0 + space::S + galley.size().x);
+    let enabled = ui.is_enabled();
+    let (rect, mut response) = ui.allocate_exact_size(vec2(width, 24.0), Sense::click());
+    if response.clicked() {
+        *on = !*on;
+        response.mark_changed();
+    }
+    let state = *on;
+    response.widget_info(|| WidgetInfo::selected(Role::CheckBox, enabled, state, text));
+    if ui.is_rect_visible(rect) {
+        let t = ui.ctx().animate_bool_responsive(response.id, state);
+        let track = egui::Rect::from_min_size(egui::pos2(rect.left(), rect.center().y - 9.0), vec2(32.0, 18.0));
+        let fill = if state {
+            p.accent
+        } else if response.hovered() {
+            p.pressed
+        } else {
+            p.hover
+        };
+        let ring = if response.has_focus() { Stroke::new(2.0, p.text) } else { Stroke::NONE };
+        ui.painter().rect(track, CornerRadius::same(9), fill, ring, StrokeKind::Outside);
+        let knob = egui::pos2(egui::lerp(track.left() + 9.0..=track.right() - 9.0, t), track.center().y);
+        ui.painter().circle_filled(knob, 6.5, if state { p.on_accent } else { p.text });
+        ui.painter().galley(
+            egui::pos2(track.right() + space::S, rect.center().y - galley.size().y / 2.0),
+            galley,
+            p.text,
+        );
+    }
+    response.on_hover_cursor(CursorIcon::PointingHand).on_hover_text(help)
 }

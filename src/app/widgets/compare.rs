@@ -18,6 +18,8 @@ pub(crate) enum Mode {
     /// The other one left of a line that can be dragged.
     Divider,
     SideBySide,
+    /// How far each pixel moved.
+    Difference,
 }
 
 /// What part of the picture is seen; the same for both sides.
@@ -86,6 +88,8 @@ pub(crate) struct Pane {
     pub(crate) clip: Rect,
     /// Where its whole picture lies.
     pub(crate) picture: Rect,
+    /// Whether it shows the version itself, not the one it is compared with.
+    pub(crate) is_shown: bool,
 }
 
 /// What the canvas tells its owner.
@@ -97,15 +101,15 @@ pub(crate) struct Canvas {
 }
 
 impl Canvas {
-    /// The place of the picture under the pointer, 0..=1 both ways.
-    pub(crate) fn pointer(&self) -> Option<Pos2> {
+    /// The place under the pointer, 0..=1 both ways, and its pane.
+    pub(crate) fn pointer(&self) -> Option<(Pos2, Pane)> {
         let at = self.response.hover_pos()?;
         let pane = *self.panes.iter().find(|pane| pane.clip.contains(at))?;
         let on = pos2(
             (at.x - pane.picture.left()) / pane.picture.width(),
             (at.y - pane.picture.top()) / pane.picture.height(),
         );
-        Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)).contains(on).then_some(on)
+        Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0)).contains(on).then_some((on, pane))
     }
 }
 
@@ -114,10 +118,11 @@ pub(crate) struct Pictures<'a> {
     pub(crate) shown: &'a mut PictureTexture,
     pub(crate) shown_name: &'a str,
     pub(crate) other: Option<(&'a mut PictureTexture, &'a str)>,
+    pub(crate) difference: Option<&'a mut PictureTexture>,
 }
 
-/// Draws the pictures into all the room there is.
-pub(crate) fn canvas(ui: &mut Ui, view: &mut View, mode: Mode, pictures: Pictures<'_>) -> Canvas {
+/// Draws the pictures into all the room there is. `drawing`: a region is being drawn, the left button does not pan.
+pub(crate) fn canvas(ui: &mut Ui, view: &mut View, mode: Mode, pictures: Pictures<'_>, drawing: bool) -> Canvas {
     let (area, mut response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Picture: {}", pictures.shown_name)));
     let p = palette(ui.ctx());
@@ -131,13 +136,13 @@ pub(crate) fn canvas(ui: &mut Ui, view: &mut View, mode: Mode, pictures: Picture
     let pane = if mode == Mode::SideBySide { halves[1] } else { inner };
     let size = pictures.shown.size();
     let ppp = ui.pixels_per_point();
-    navigate(ui, &response, view, &halves, pane, mode, size);
+    navigate(ui, &response, view, &halves, pane, mode, size, drawing);
     let place = view.place(pane, size, ppp);
     let zoom = view.zoom_in(pane, size, ppp);
     let clip_of = |pane: Rect| if view.zoom.is_some() { pane.expand(14.0).intersect(area) } else { pane };
     let painter = ui.painter_at(area);
     let white = Color32::WHITE;
-    let mut panes = vec![Pane { clip: clip_of(pane).intersect(area), picture: place }];
+    let mut panes = vec![Pane { clip: clip_of(pane).intersect(area), picture: place, is_shown: true }];
     match (mode, pictures.other) {
         (Mode::SideBySide, Some((other, name))) => {
             let left = view.place(halves[0], size, ppp);
@@ -145,7 +150,10 @@ pub(crate) fn canvas(ui: &mut Ui, view: &mut View, mode: Mode, pictures: Picture
                 (area.with_max_x(area.center().x - 2.0), area.with_min_x(area.center().x + 2.0));
             other.paint(&painter.with_clip_rect(clip_left), left, white);
             pictures.shown.paint(&painter.with_clip_rect(clip_right), place, white);
-            panes = vec![Pane { clip: clip_left, picture: left }, Pane { clip: clip_right, picture: place }];
+            panes = vec![
+                Pane { clip: clip_left, picture: left, is_shown: false },
+                Pane { clip: clip_right, picture: place, is_shown: true },
+            ];
             pill(&painter, left.intersect(clip_left.shrink(8.0)).left_top() + vec2(10.0, 10.0), Align2::LEFT_TOP, name);
             pill(
                 &painter,
@@ -160,7 +168,10 @@ pub(crate) fn canvas(ui: &mut Ui, view: &mut View, mode: Mode, pictures: Picture
             let (left, right) = (area.with_max_x(x), area.with_min_x(x));
             other.paint(&painter.with_clip_rect(left), place, white);
             pictures.shown.paint(&painter.with_clip_rect(right), place, white);
-            panes = vec![Pane { clip: left, picture: place }, Pane { clip: right, picture: place }];
+            panes = vec![
+                Pane { clip: left, picture: place, is_shown: false },
+                Pane { clip: right, picture: place, is_shown: true },
+            ];
             pill(&painter.with_clip_rect(left), seen.left_top() + vec2(10.0, 10.0), Align2::LEFT_TOP, name);
             pill(
                 &painter.with_clip_rect(right),
@@ -169,6 +180,15 @@ pub(crate) fn canvas(ui: &mut Ui, view: &mut View, mode: Mode, pictures: Picture
                 pictures.shown_name,
             );
             divider(ui, &mut response, view, seen, x);
+        }
+        (Mode::Difference, Some((_, name))) => {
+            if let Some(difference) = pictures.difference {
+                difference.paint(&painter, place, white);
+            } else {
+                pictures.shown.paint(&painter, place, white.gamma_multiply(0.3));
+            }
+            let text = format!("How far {} is from {name}", pictures.shown_name);
+            pill(&painter, place.intersect(area).left_top() + vec2(10.0, 10.0), Align2::LEFT_TOP, &text);
         }
         _ => pictures.shown.paint(&painter, place, white),
     }
@@ -184,6 +204,7 @@ fn navigate(
     pane: Rect,
     mode: Mode,
     size: (u32, u32),
+    drawing: bool,
 ) {
     let ppp = ui.pixels_per_point();
     // Zooming over the left half is as if it were over the same place of the right half.
@@ -203,7 +224,7 @@ fn navigate(
             view.zoom_at(factor, to_pane(at), pane, size, ppp);
         }
     }
-    let pans = response.dragged_by(PointerButton::Middle) || response.dragged_by(PointerButton::Primary);
+    let pans = response.dragged_by(PointerButton::Middle) || (!drawing && response.dragged_by(PointerButton::Primary));
     if pans && response.drag_delta() != Vec2::ZERO {
         let shown = view.place(pane, size, ppp);
         if view.zoom.is_none() {
@@ -214,7 +235,8 @@ fn navigate(
         }
         ui.ctx().set_cursor_icon(CursorIcon::Grabbing);
     }
-    if response.double_clicked()
+    if !drawing
+        && response.double_clicked()
         && let Some(at) = response.interact_pointer_pos()
     {
         if view.zoom.is_some() {

@@ -3,5 +3,8 @@
 pub(crate) mod buttons;
 pub(crate) mod compare;
 pub(crate) mod filmstrip;
+pub(crate) mod heatmap;
 pub(crate) mod picture_view;
+pub(crate) mod plot;
 pub(crate) mod progress;
+pub(crate) mod sliders;

@@ -1,0 +1,205 @@
+//! Who does the work: the models on this machine, behind a trait that window tests answer themselves.
+//!
+//! Everything here runs on the engine's inference thread; the window only ever submits and polls.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use super::draft::Draft;
+use crate::edit::pipeline::EditOutcome;
+use crate::edit::recipe::Recipe;
+use crate::edit::request::{EditRequest, EditSettings};
+use crate::engine::jobs::edit::{EditJob, EditorChoice};
+use crate::engine::{Engine, Job, JobContext, Ticket};
+use crate::ops::device::{DeviceChoice, Precision};
+use crate::packs::manifest::Role;
+use crate::packs::store::Store;
+use crate::picture::Picture;
+
+/// What a language model is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The picture the wish is about.
+    pub picture: Arc<RgbImage>,
+    /// The wish, in the person's words.
+    pub wish: String,
+    /// What the picture shows; captioned first if `None`.
+    pub caption: Option<String>,
+    /// How many instructions.
+    pub count: usize,
+    /// Instructions that must not come (again).
+    pub avoid: Vec<String>,
+    /// The same seed proposes the same.
+    pub seed: u64,
+}
+
+/// What a language model proposed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suggestion {
+    /// What the picture shows.
+    pub caption: String,
+    /// The concrete instructions; may be fewer than asked for.
+    pub instructions: Vec<String>,
+    /// A sentence for the person, if there are fewer.
+    pub notice: Option<String>,
+}
+
+/// A model as the window offers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// What [`EditorChoice::find`] understands: a model's or pack's name, or a folder.
+    pub name: String,
+    /// What the person reads.
+    pub title: String,
+    /// One or two sentences on it.
+    pub about: String,
+    /// Whether its files are on this machine.
+    pub here: bool,
+}
+
+/// Which editor, where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Editor {
+    /// A model's or pack's name, or a folder.
+    pub name: String,
+    /// The person's choice of device.
+    pub device: DeviceChoice,
+    /// And of precision.
+    pub precision: Precision,
+}
+
+/// Runs what the Edit lens asks for.
+pub trait Workshop: Send + Sync {
+    /// The editors to choose from.
+    fn editors(&self) -> Vec<Offer>;
+    /// What the editor `name` usually runs with, if its entry says so; why it cannot run, if it cannot.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn look_up(&self, name: &str) -> Result<Option<EditSettings>, String>;
+    /// Describes the picture.
+    ///
+    /// # Errors
+    /// Anything; the engine makes it a sentence.
+    fn caption(&self, picture: &Arc<RgbImage>, language: &str, context: &mut JobContext<'_>) -> anyhow::Result<String>;
+    /// Proposes concrete instructions, streaming what is written to the context's monitor.
+    ///
+    /// # Errors
+    /// Anything; the engine makes it a sentence.
+    fn specify(&self, question: Question, language: &str, context: &mut JobContext<'_>) -> anyhow::Result<Suggestion>;
+    /// Edits.
+    ///
+    /// # Errors
+    /// Anything; the engine makes it a sentence.
+    fn edit(
+        &self,
+        request: EditRequest,
+        editor: &Editor,
+        context: &mut JobContext<'_>,
+    ) -> anyhow::Result<(EditOutcome, Recipe)>;
+}
+
+/// The models on this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Models;
+
+impl Workshop for Models {
+    fn editors(&self) -> Vec<Offer> {
+        let Ok(store) = Store::open() else { return Vec::new() };
+        let models = store.manifest().models.iter().filter(|model| model.roles.contains(&Role::Editor));
+        models
+            .map(|model| Offer {
+                name: model.id.clone(),
+                title: model.name.clone(),
+                about: model.about.clone(),
+                here: store.locate(model).is_some(),
+            })
+            .collect()
+    }
+
+    fn look_up(&self, name: &str) -> Result<Option<EditSettings>, String> {
+        let store = Store::open().map_err(|error| error.to_string())?;
+        let (_, defaults) =
+            EditorChoice::find(&store, name, DeviceChoice::Auto, Precision::Auto).map_err(|error| error.to_string())?;
+        defaults.map(|defaults| EditSettings::of_model(&defaults)).transpose().map_err(|error| error.to_string())
+    }
+
+    fn caption(&self, _: &Arc<RgbImage>, language: &str, _: &mut JobContext<'_>) -> anyhow::Result<String> {
+        Err(no_language_model(language))
+    }
+
+    fn specify(&self, _: Question, language: &str, _: &mut JobContext<'_>) -> anyhow::Result<Suggestion> {
+        Err(no_language_model(language))
+    }
+
+    fn edit(
+        &self,
+        request: EditRequest,
+        editor: &Editor,
+        context: &mut JobContext<'_>,
+    ) -> anyhow::Result<(EditOutcome, Recipe)> {
+        let (choice, _) = EditorChoice::find(&Store::open()?, &editor.name, editor.device, editor.precision)?;
+        let result = EditJob::new(request, choice).run(context)?;
+        Ok((result.outcome, result.recipe))
+    }
+}
+
+fn no_language_model(name: &str) -> anyhow::Error {
+    anyhow::anyhow!("this build cannot run the language model {name}")
+}
+
+/// Anything that runs on the inference thread, with its title in the queue.
+struct Call<F> {
+    title: String,
+    work: F,
+}
+
+impl<T, F> Job for Call<F>
+where
+    T: Send + 'static,
+    F: FnOnce(&mut JobContext<'_>) -> anyhow::Result<T> + Send + 'static,
+{
+    type Output = T;
+
+    fn title(&self) -> String {
+        self.title.clone()
+    }
+
+    fn run(self, context: &mut JobContext<'_>) -> anyhow::Result<T> {
+        (self.work)(context)
+    }
+}
+
+/// Puts `work` into the engine's queue.
+pub(super) fn submit<T: Send + 'static>(
+    engine: &Engine,
+    title: impl Into<String>,
+    work: impl FnOnce(&mut JobContext<'_>) -> anyhow::Result<T> + Send + 'static,
+) -> Ticket<T> {
+    engine.submit(Call { title: title.into(), work })
+}
+
+/// Submits an edit of `picture`. Full-size regions are made on the inference thread.
+pub(super) fn submit_edit(
+    engine: &Engine,
+    workshop: &Arc<dyn Workshop>,
+    title: &str,
+    draft: &Draft,
+    picture: Picture,
+    editor: Editor,
+) -> Ticket<(EditOutcome, Recipe)> {
+    let (workshop, draft) = (Arc::clone(workshop), draft.clone());
+    submit(engine, title, move |context| {
+        context.monitor.check()?;
+        workshop.edit(draft.to_request(picture), &editor, context)
+    })
+}
+
+/// The folder of a model that the person named, as the window writes it.
+pub(crate) fn short_name(editor: &str) -> String {
+    let path = PathBuf::from(editor);
+    let folder = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    folder.filter(|_| path.components().count() > 1).unwrap_or_else(|| editor.to_owned())
+}
