@@ -107,7 +107,7 @@ pub(crate) const DARK: Palette = Palette {
 
 /// Its light twin.
 pub(crate) const LIGHT: Palette = Palette {
-    canvas: rgb(0xdf_e2e5),
+    canvas: rgb(0xe4_e7ea),
     panel: rgb(0xf6_f7f8),
     raised: rgb(0xff_ffff),
     field: rgb(0xff_ffff),
