@@ -3,7 +3,12 @@
 //! Networks never touch files; layers come from [`crate::ops`] alone.
 
 pub mod clip_text;
+pub mod clip_vision;
 pub mod config;
+pub mod llama;
+pub mod llava;
+#[cfg(test)]
+pub(crate) mod parity;
 mod resnet;
 mod transformer2d;
 pub mod unet;

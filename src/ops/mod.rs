@@ -12,4 +12,5 @@ pub mod embedding;
 pub mod linear;
 pub mod norm;
 pub mod resample;
+pub mod rotary;
 pub mod softmax;

@@ -1,0 +1,11 @@
+//! Language models of the Edit lens: what they are asked and how their text is made.
+//!
+//! [`prompt`] holds the words for chat models; [`generate`] makes text token by token with [`sampling`] and
+//! [`stream`], for any model that scores the next token.
+
+pub mod generate;
+pub mod prompt;
+pub mod sampling;
+pub mod stream;
+#[cfg(test)]
+mod test_tokenizers;
