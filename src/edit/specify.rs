@@ -4,6 +4,7 @@
 //! by the reply policy, asks again when too few instructions came, and gives up without failing the edit:
 //! the person can always write the instructions by hand.
 
+use super::language::endpoint::EndpointError;
 use super::reply::{self, Dropped, ReplyError, ReplyRules};
 use crate::nets::watcher::{Cancelled, Watcher};
 
@@ -76,6 +77,9 @@ pub enum SpecifyError {
     /// The local model failed.
     #[error("the language model failed: {0}")]
     Model(String),
+    /// The server that the person named failed.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
 }
 
 impl From<candle_core::Error> for SpecifyError {
@@ -158,7 +162,10 @@ impl<R: Replier> Specifier for R {
             if attempt > 0 {
                 on_text("\n");
             }
-            let text = match self.reply(request, attempt, on_text, watcher) {
+            let missing = request.count - proposal.instructions.len();
+            let avoid = request.avoid.iter().chain(&proposal.instructions).cloned().collect::<Vec<_>>();
+            let rest = SpecifyRequest { count: missing, avoid, ..request.clone() };
+            let text = match self.reply(&rest, attempt, on_text, watcher) {
                 Ok(text) => text,
                 // What came before a failure is not thrown away.
                 Err(error) if !proposal.instructions.is_empty() && !matches!(error, SpecifyError::Cancelled) => {
@@ -168,9 +175,8 @@ impl<R: Replier> Specifier for R {
                 Err(error) => return Err(error),
             };
             proposal.attempts += 1;
-            let missing = request.count - proposal.instructions.len();
-            let avoid = request.avoid.iter().chain(&proposal.instructions).cloned().collect::<Vec<_>>();
-            let rules = ReplyRules { count: missing, wish: &request.wish, caption: &request.caption, avoid: &avoid };
+            let rules =
+                ReplyRules { count: missing, wish: &request.wish, caption: &request.caption, avoid: &rest.avoid };
             match reply::parse(&text, &rules) {
                 Ok(reply) => {
                     proposal.instructions.extend(reply.instructions);

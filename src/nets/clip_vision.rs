@@ -63,6 +63,11 @@ impl ClipVisionConfig {
     }
 
     fn check(&self) -> Result<()> {
+        // Far beyond any published tower, and small enough that no product of two of them overflows.
+        let sizes = [self.hidden_size, self.intermediate_size, self.num_channels, self.image_size, self.patch_size];
+        if let Some(size) = sizes.into_iter().find(|size| *size > 1 << 20) {
+            candle_core::bail!("a vision tower with a size of {size} cannot be built");
+        }
         if self.patch_size == 0 || self.grid() == 0 {
             candle_core::bail!(
                 "a vision tower of {} pixels and patches of {} cannot be built",

@@ -115,6 +115,12 @@ impl LlamaConfig {
 
     /// Refuses values with which no network can be built.
     fn check(&self) -> Result<()> {
+        // Far beyond any published model, and small enough that no product of three of them overflows.
+        let sizes = [self.vocab_size, self.hidden_size, self.intermediate_size, self.num_attention_heads];
+        let sizes = sizes.into_iter().chain(self.num_key_value_heads).chain(self.head_dim);
+        if let Some(size) = sizes.into_iter().find(|size| *size > 1 << 20) {
+            candle_core::bail!("a Llama with a size of {size} cannot be built");
+        }
         let (heads, shared, dim) = (self.num_attention_heads, self.key_value_heads(), self.head_dim());
         if heads == 0 || shared == 0 || !heads.is_multiple_of(shared) || dim == 0 || !dim.is_multiple_of(2) {
             candle_core::bail!("a Llama of {heads} heads, {shared} of them for keys, {dim} wide each, cannot be built");

@@ -10,6 +10,7 @@ pub mod convert;
 pub mod diffusers;
 mod error;
 pub mod header;
+pub mod language;
 pub mod manifest;
 pub mod sniff;
 pub mod store;

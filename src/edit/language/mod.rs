@@ -1,11 +1,13 @@
 //! Language models of the Edit lens: what they are asked and how their text is made.
 //!
 //! [`prompt`] holds the words for chat models; [`generate`] makes text token by token with [`sampling`] and
-//! [`stream`], for any model that scores the next token.
+//! [`stream`], for any model that scores the next token; [`starter`] is the model that comes with the program.
 
+pub mod endpoint;
 pub mod generate;
 pub mod prompt;
 pub mod sampling;
+pub mod starter;
 pub mod stream;
 #[cfg(test)]
 mod test_tokenizers;

@@ -92,10 +92,12 @@ pub fn caption() -> &'static str {
      around it, only what can be seen, no mood and no guesses. Answer with that line alone."
 }
 
-/// A person's text as one line of bounded length without control characters.
+/// A person's text as one line of bounded length, without control characters and without the angle brackets that
+/// models' special tokens are written with.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_INPUT).collect::<String>();
+    let plain = |c: char| if c.is_control() || matches!(c, '<' | '>') { ' ' } else { c };
+    let clean = text.chars().map(plain).take(MAX_INPUT).collect::<String>();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
