@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod generate;
 pub mod prompt;
 pub mod sampling;
+pub mod source;
 pub mod starter;
 pub mod stream;
 #[cfg(test)]

@@ -1,3 +1,4 @@
 //! The jobs of the lenses: each opens the models it needs through the cache, runs its method and brings a result.
 
 pub mod edit;
+pub mod specify;
