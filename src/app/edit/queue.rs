@@ -24,6 +24,17 @@ impl Glassbox {
         self.lens.runs.all().is_empty() && self.lens.asking.is_none()
     }
 
+    /// The height that all of it takes, in points, roughly.
+    pub(in crate::app) fn queue_height(&self) -> f32 {
+        let lines = |run: &Run| match run.ended {
+            Some(Ended::Failed(_)) => 120.0,
+            Some(Ended::Cancelled) => 62.0,
+            _ => 86.0,
+        };
+        let asking = if self.lens.asking.is_some() { 62.0 } else { 0.0 };
+        48.0 + asking + self.lens.runs.all().iter().map(lines).sum::<f32>()
+    }
+
     pub(in crate::app) fn queue(&mut self, ui: &mut Ui) {
         let (mut cancel_all, mut clear) = (false, false);
         let open = self.lens.runs.open().count() + usize::from(self.lens.asking.is_some());

@@ -107,6 +107,7 @@ fn facts(ui: &mut Ui, made: &Made, base: &str) {
     lines.push(("Ran on", format!("{}, {:.1} s", recipe.model.compute, recipe.seconds)));
     lines.push(("Glassbox", recipe.app.clone()));
     Grid::new("recipe").num_columns(2).spacing([space::M, space::XS]).show(ui, |ui| {
+        ui.spacing_mut().interact_size.y = 16.0;
         for (name, value) in lines {
             ui.label(RichText::new(name).small().color(p.muted));
             let width = (ui.available_width()).max(120.0);

@@ -55,9 +55,11 @@ impl Glassbox {
 
     fn versions(&mut self, ui: &mut Ui) {
         if !self.queue_is_empty() {
-            Panel::bottom("queue").resizable(false).frame(Frame::new().inner_margin(Margin::ZERO)).show(ui, |ui| {
-                let most = (ui.ctx().content_rect().height() * 0.4).max(120.0);
-                ScrollArea::vertical().id_salt("queue").max_height(most).show(ui, |ui| self.queue(ui));
+            let most = (ui.available_height() * 0.45).max(120.0);
+            let height = self.queue_height().min(most);
+            let frame = Frame::new().inner_margin(Margin { top: 6, ..Margin::ZERO });
+            Panel::bottom("queue").exact_size(height).resizable(false).frame(frame).show(ui, |ui| {
+                ScrollArea::vertical().id_salt("queue").auto_shrink([false, false]).show(ui, |ui| self.queue(ui));
             });
         }
         section(ui, "Versions", |_| {});
@@ -145,6 +147,7 @@ impl Glassbox {
                 }
                 ui.add_space(space::S);
                 if let Some(made) = self.document_made() {
+                    ui.spacing_mut().item_spacing.x = space::L;
                     hint(ui, made.working_in_words()).on_hover_text("What the model saw of the picture");
                     hint(ui, &made.recipe.model.compute);
                 }

@@ -219,7 +219,9 @@ impl<'a> TextButton<'a> {
             let painter = ui.painter();
             painter.rect(rect, CornerRadius::same(radius::CONTROL), fill, ring, StrokeKind::Inside);
             let content = galley.size().x + icon_width;
-            let mut x = rect.center().x - content / 2.0;
+            // The words in the middle, unless the shortcut at the end needs the room.
+            let end = rect.right() - space::M - trailing_width - content;
+            let mut x = (rect.center().x - content / 2.0).min(end);
             if let Some(icon) = self.icon {
                 let place = egui::Rect::from_min_size(egui::pos2(x, rect.top()), vec2(size::ICON, rect.height()));
                 icons::paint(painter, place, size::ICON, icon, ink);
