@@ -12,6 +12,7 @@ use crate::edit::pipeline::EditOutcome;
 use crate::edit::recipe::Recipe;
 use crate::edit::request::{EditRequest, EditSettings};
 use crate::engine::jobs::edit::{EditJob, EditorChoice};
+use crate::engine::jobs::specify::{CaptionJob, LanguageChoice, SpecifyJob};
 use crate::engine::{Engine, Job, JobContext, Ticket};
 use crate::ops::device::{DeviceChoice, Precision};
 use crate::packs::manifest::Role;
@@ -126,12 +127,16 @@ impl Workshop for Models {
         defaults.map(|defaults| EditSettings::of_model(&defaults)).transpose().map_err(|error| error.to_string())
     }
 
-    fn caption(&self, _: &Arc<RgbImage>, language: &str, _: &mut JobContext<'_>) -> anyhow::Result<String> {
-        Err(no_language_model(language))
+    fn caption(&self, picture: &Arc<RgbImage>, language: &str, context: &mut JobContext<'_>) -> anyhow::Result<String> {
+        let model = language_model(language)?;
+        CaptionJob { picture: Arc::clone(picture), model }.run(context)
     }
 
-    fn specify(&self, _: Question, language: &str, _: &mut JobContext<'_>) -> anyhow::Result<Suggestion> {
-        Err(no_language_model(language))
+    fn specify(&self, question: Question, language: &str, context: &mut JobContext<'_>) -> anyhow::Result<Suggestion> {
+        let Question { picture, wish, caption, count, avoid, seed } = question;
+        let model = language_model(language)?;
+        let proposal = SpecifyJob { picture, wish, caption, count, avoid, seed, model }.run(context)?;
+        Ok(Suggestion { caption: proposal.caption, instructions: proposal.specifics, notice: proposal.notice })
     }
 
     fn edit(
@@ -146,8 +151,9 @@ impl Workshop for Models {
     }
 }
 
-fn no_language_model(name: &str) -> anyhow::Error {
-    anyhow::anyhow!("this build cannot run the language model {name}")
+/// The captioner and specifier of that name on this machine.
+fn language_model(name: &str) -> anyhow::Result<LanguageChoice> {
+    Ok(LanguageChoice::find(&Store::open()?, name, None, DeviceChoice::Auto, Precision::Auto)?)
 }
 
 /// Anything that runs on the inference thread, with its title in the queue.
