@@ -4,6 +4,8 @@
 //! error, 1 otherwise.
 
 mod models;
+mod progress;
+mod specify;
 mod world;
 
 use std::path::PathBuf;
@@ -26,6 +28,8 @@ enum Command {
     /// Show which models there are, where they are, and whether their files are whole.
     #[command(subcommand)]
     Models(models::Models),
+    /// Turn a vague wish into concrete instructions.
+    Specify(Box<specify::SpecifyArgs>),
     /// Render synthetic scenes with ground truth.
     World(world::WorldArgs),
 }
@@ -35,6 +39,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Some(Command::Models(command)) => models::run(&command),
+        Some(Command::Specify(args)) => specify::run(&args),
         Some(Command::World(args)) => world::run(&args),
         None => crate::app::open_window(arguments.picture.as_deref()),
     };

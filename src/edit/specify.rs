@@ -14,6 +14,9 @@ pub const DEFAULT_COUNT: usize = 3;
 /// The most instructions that may be asked for at once.
 pub const MAX_COUNT: usize = 6;
 
+/// The seed of a proposal unless another is chosen (spec/sane.md section 1.2).
+pub const DEFAULT_SEED: u64 = 42;
+
 /// How often a model is asked again when it gave fewer instructions than wanted.
 const RETRIES: u64 = 2;
 
@@ -35,7 +38,7 @@ pub struct SpecifyRequest {
 }
 
 impl SpecifyRequest {
-    /// A request with the defaults of the method: [`DEFAULT_COUNT`] instructions, seed 42, temperature 1.
+    /// A request with the defaults of the method: [`DEFAULT_COUNT`] instructions, [`DEFAULT_SEED`], temperature 1.
     #[must_use]
     pub fn new(caption: impl Into<String>, wish: impl Into<String>) -> Self {
         Self {
@@ -43,7 +46,7 @@ impl SpecifyRequest {
             wish: wish.into(),
             count: DEFAULT_COUNT,
             avoid: Vec::new(),
-            seed: 42,
+            seed: DEFAULT_SEED,
             temperature: 1.0,
         }
     }
