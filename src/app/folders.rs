@@ -21,6 +21,11 @@ impl Folders {
         }
     }
 
+    /// Notes on crashes.
+    pub(super) fn crash_notes(&self) -> PathBuf {
+        self.data.join("crashes")
+    }
+
     /// Both below `root`: for tests and portable use.
     #[must_use]
     pub fn below(root: impl Into<PathBuf>) -> Self {

@@ -1,13 +1,13 @@
 //! Starting the window: is there a display, what is asked of the graphics adapter, what happens when it fails.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eframe::egui_wgpu::{WgpuSetup, WgpuSetupCreateNew};
 use egui::ViewportBuilder;
 
-use super::{Glassbox, Setup};
+use super::{Glassbox, Setup, crash};
 
 const HEADLESS: &str =
     "Without a window there are `glassbox edit`, `glassbox specify`, `glassbox world` and `glassbox models`.";
@@ -17,6 +17,31 @@ pub(super) fn run(picture: Option<PathBuf>) -> anyhow::Result<()> {
     if !has_display(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
         anyhow::bail!("there is no display to open a window on. {HEADLESS}");
     }
+    crash::leave_notes(Setup::default().folders.crash_notes());
+    let again = Reopen::default();
+    let mut picture = picture;
+    // A graphics device that was lost does not come back; a new window has a new one.
+    for _ in 0..=REOPENED {
+        open(picture.take(), &again)?;
+        if lock(&again).is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// How often a window is opened again after its graphics device was lost.
+const REOPENED: usize = 3;
+
+/// The folder of the document that a new window begins with, because the graphics device of the last one was lost.
+pub(super) type Reopen = Arc<Mutex<Option<Option<PathBuf>>>>;
+
+/// What is in it, whoever panicked while holding it.
+pub(super) fn lock(reopen: &Reopen) -> MutexGuard<'_, Option<Option<PathBuf>>> {
+    reopen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(picture: Option<PathBuf>, again: &Reopen) -> anyhow::Result<()> {
     let mut options = eframe::NativeOptions {
         viewport: ViewportBuilder::default()
             .with_title("Glassbox")
@@ -30,7 +55,14 @@ pub(super) fn run(picture: Option<PathBuf>) -> anyhow::Result<()> {
     };
     ask_for_what_the_adapter_has(&mut options.wgpu_options.wgpu_setup);
     let setup = Setup { picture, ..Setup::default() };
-    eframe::run_native("glassbox", options, Box::new(move |cc| Ok(Box::new(Glassbox::new(cc, setup)?))))
+    let again = Arc::clone(again);
+    let create = move |cc: &eframe::CreationContext<'_>| -> Result<Box<dyn eframe::App>, _> {
+        let before = lock(&again).take();
+        let mut app = Glassbox::new(cc, setup)?;
+        app.reopen(&cc.egui_ctx, again, before);
+        Ok(Box::new(app))
+    };
+    eframe::run_native("glassbox", options, Box::new(create))
         .map_err(|error| anyhow::anyhow!("the window could not be opened ({error}). {HEADLESS}"))
 }
 
@@ -51,23 +83,31 @@ fn ask_for_what_the_adapter_has(setup: &mut WgpuSetup) {
     }
 }
 
+/// What a graphics device says.
+pub(super) enum Complaint {
+    /// It refused something.
+    Refused(String),
+    /// It is gone.
+    Lost,
+}
+
 /// What the graphics device complains of, instead of ending the program.
-pub(super) fn listen_to_the_device(cc: &eframe::CreationContext<'_>) -> Receiver<String> {
+pub(super) fn listen_to_the_device(cc: &eframe::CreationContext<'_>) -> Receiver<Complaint> {
     let (sender, complaints) = channel();
     if let Some(state) = &cc.wgpu_render_state {
         let info = state.adapter.get_info();
         tracing::info!(adapter = info.name, backend = ?info.backend, "graphics");
-        let report = |sender: Sender<String>, ctx: egui::Context, what: &'static str| {
+        let report = |sender: Sender<Complaint>, ctx: egui::Context, kind: fn(String) -> Complaint| {
             move |message: String| {
-                tracing::error!("{what}: {message}");
+                tracing::error!("graphics: {message}");
                 // The window may already be gone; then nobody needs to know.
-                let _ = sender.send(format!("{what}: {message}"));
+                let _ = sender.send(kind(message));
                 ctx.request_repaint();
             }
         };
-        let uncaptured = report(sender.clone(), cc.egui_ctx.clone(), "the graphics driver refused something");
+        let uncaptured = report(sender.clone(), cc.egui_ctx.clone(), Complaint::Refused);
         state.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| uncaptured(error.to_string())));
-        let lost = report(sender, cc.egui_ctx.clone(), "the graphics device was lost");
+        let lost = report(sender, cc.egui_ctx.clone(), |_| Complaint::Lost);
         state.device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
                 lost(message);

@@ -5,6 +5,7 @@
 
 mod background;
 mod commands;
+mod crash;
 mod dialogs;
 mod difference;
 mod document;
@@ -36,6 +37,7 @@ use edit::Lens;
 pub use edit::work::{Editor, Models, Offer, Question, Suggestion, Workshop};
 pub use folders::Folders;
 use history::History;
+use launch::{Complaint, Reopen};
 use notices::{Level, Notices};
 use opening::Files;
 use session::Keeper;
@@ -89,7 +91,8 @@ impl std::fmt::Debug for Setup {
 pub struct Glassbox {
     settings: SettingsStore,
     notices: Notices,
-    graphics: Receiver<String>,
+    graphics: Receiver<Complaint>,
+    reopen: Option<Reopen>,
     files: Files,
     document: Option<Document>,
     /// Documents with runs that have not ended.
@@ -97,6 +100,7 @@ pub struct Glassbox {
     history: History<Option<State>>,
     lens: Lens,
     keeper: Keeper,
+    crash_notes: PathBuf,
     /// What was kept last of the open document, and when (the window's clock).
     kept: (Option<State>, f64),
     samples: samples::Samples,
@@ -135,12 +139,14 @@ impl Glassbox {
             settings,
             notices: Notices::default(),
             graphics: launch::listen_to_the_device(cc),
+            reopen: None,
             files: Files::new(setup.dialogs),
             document: None,
             parked: Vec::new(),
             history: History::new(None),
             lens,
             keeper: Keeper::start(setup.folders.data.join("sessions")),
+            crash_notes: setup.folders.crash_notes(),
             kept: (None, 0.0),
             samples: samples::Samples::new(setup.samples),
             engine,
@@ -158,6 +164,31 @@ impl Glassbox {
         }
         app.begin(ctx, setup.picture);
         Ok(app)
+    }
+
+    /// Says how a new window is opened if the graphics device is lost; `before`: why this one was.
+    fn reopen(&mut self, ctx: &Context, again: Reopen, before: Option<Option<PathBuf>>) {
+        self.reopen = Some(again);
+        if let Some(folder) = before {
+            let words =
+                "The window was opened again, and your work is as it was. A running edit has to be started again.";
+            self.notices.explain(Level::Warning, "The graphics device was lost", words);
+            if let Some(folder) = folder {
+                self.continue_work(ctx, folder);
+            }
+        }
+    }
+
+    /// The graphics device is gone: keeps the work and closes, so that a new window can take over.
+    fn leave_for_a_new_window(&mut self, ctx: &Context) {
+        let folder = self.document.as_ref().map(|document| document.folder.clone());
+        if let Some(document) = &self.document {
+            self.keeper.keep(document);
+        }
+        if let Some(again) = &self.reopen {
+            *launch::lock(again) = Some(folder);
+        }
+        ctx.send_viewport_cmd(egui::ViewportCommand::Close);
     }
 
     fn apply_settings(&self, ctx: &Context) {
@@ -346,11 +377,14 @@ impl Glassbox {
 impl eframe::App for Glassbox {
     fn logic(&mut self, ctx: &Context, _frame: &mut eframe::Frame) {
         while let Ok(complaint) = self.graphics.try_recv() {
-            self.notices.explain(
-                Level::Error,
-                "The graphics driver reported a fault",
-                format!("{complaint}. If the picture looks wrong, restart Glassbox; your files are untouched."),
-            );
+            match complaint {
+                Complaint::Refused(message) => self.notices.explain(
+                    Level::Error,
+                    "The graphics driver reported a fault",
+                    format!("{message}. If the picture looks wrong, restart Glassbox; your work is kept."),
+                ),
+                Complaint::Lost => self.leave_for_a_new_window(ctx),
+            }
         }
         self.poll_files(ctx);
         self.poll_lens(ctx);

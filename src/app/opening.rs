@@ -7,6 +7,7 @@ use egui::{Context, Event};
 
 use super::Glassbox;
 use super::background::Background;
+use super::crash;
 use super::dialogs::{Choice, FileDialogs};
 use super::document::Document;
 use super::edit::draft::Draft;
@@ -321,12 +322,14 @@ impl Glassbox {
 
     /// The first picture: what was asked for, else work that a crash interrupted.
     pub(super) fn begin(&mut self, ctx: &Context, picture: Option<PathBuf>) {
+        let note = crash::newest(&self.crash_notes)
+            .map_or_else(String::new, |note| format!(" What happened is noted in {}.", note.display()));
         let interrupted = self.earlier_work().iter().find(|kept| kept.interrupted).cloned();
         match (picture, interrupted) {
             (Some(picture), kept) => {
                 self.open_path(ctx, picture);
                 if let Some(kept) = kept {
-                    let words = format!("“Continue earlier work” brings back {} with its versions.", kept.name);
+                    let words = format!("“Continue earlier work” brings back {} with its versions.{note}", kept.name);
                     self.notices.explain(Level::Info, "Glassbox ended unexpectedly the last time", words);
                 }
             }
@@ -334,7 +337,7 @@ impl Glassbox {
                 self.notices.explain(
                     Level::Info,
                     format!("{} is back as it was", kept.name),
-                    "Glassbox ended unexpectedly the last time. Every finished version was kept.",
+                    format!("Glassbox ended unexpectedly the last time. Every finished version was kept.{note}"),
                 );
                 self.continue_work(ctx, kept.folder);
             }
