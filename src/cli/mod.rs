@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and errors to stderr. Exit codes: 0 only on success, 2 on a usage
 //! error, 1 otherwise.
 
+mod edit;
 mod models;
 mod progress;
 mod specify;
@@ -25,6 +26,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Edit a picture by an instruction, however vague.
+    Edit(Box<edit::EditArgs>),
     /// Show which models there are, where they are, and whether their files are whole.
     #[command(subcommand)]
     Models(models::Models),
@@ -38,6 +41,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
+        Some(Command::Edit(args)) => edit::run(&args),
         Some(Command::Models(command)) => models::run(&command),
         Some(Command::Specify(args)) => specify::run(&args),
         Some(Command::World(args)) => world::run(&args),

@@ -1,6 +1,7 @@
 //! The random draws of a run: from a seed, or injected from a file so that a run can be held against another program's.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use candle_core::{DType, Tensor};
 use rand::SeedableRng;
@@ -35,6 +36,19 @@ impl Draws {
             Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
         };
         Ok(Self::Injected { init: take("init")?, steps: take("steps")? })
+    }
+
+    /// Reads a `--noise` file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or `init` or `steps` is missing.
+    pub fn open(path: &Path) -> Result<Self, EditError> {
+        let unreadable = |reason: String| EditError::Noise(format!("the noise file {}: {reason}", path.display()));
+        if !path.is_file() {
+            return Err(unreadable("there is no such file".to_owned()));
+        }
+        let tensors = candle_core::safetensors::load(path, &candle_core::Device::Cpu);
+        Self::from_tensors(&tensors.map_err(|error| unreadable(error.to_string()))?)
     }
 
     /// The initial latent, `count` unit normal numbers.
