@@ -1,6 +1,8 @@
 //! `glassbox edit`: one SANE edit from a picture file to a picture file, or the same again from a recipe.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -13,9 +15,11 @@ use crate::edit::draws::Draws;
 use crate::edit::recipe::Recipe;
 use crate::edit::request::{EditRequest, EditSettings, Specific};
 use crate::edit::scheduler::SchedulerKind;
+use crate::edit::specify::{DEFAULT_COUNT, DEFAULT_SEED};
 use crate::engine::jobs::edit::{EditJob, EditResult, EditorChoice};
+use crate::engine::jobs::specify::{LanguageChoice, SpecifyJob};
 use crate::ops::device::{DeviceChoice, Precision};
-use crate::packs::manifest::Defaults;
+use crate::packs::manifest::{Defaults, Role};
 use crate::packs::store::Store;
 use crate::picture::Picture;
 use crate::picture::decode::{DecodeLimits, open};
@@ -50,8 +54,15 @@ pub(super) struct EditArgs {
     #[arg(long, conflicts_with_all = ["specific", "count"])]
     plain: bool,
     /// How many instructions are proposed.
-    #[arg(long, default_value_t = 3, value_name = "K")]
+    #[arg(short = 'k', long, default_value_t = DEFAULT_COUNT, value_name = "K")]
     count: usize,
+    /// Who proposes them: a pack, a model, a folder, a GGUF file, or the address of an OpenAI-compatible server; the
+    /// pack's own language model if absent.
+    #[arg(long, value_name = "NAME|DIR|URL")]
+    specifier: Option<String>,
+    /// The model's name on that server.
+    #[arg(long, value_name = "NAME")]
+    server_model: Option<String>,
     /// What the picture shows; else the pack's language model says it.
     #[arg(long, value_name = "TEXT")]
     caption: Option<String>,
@@ -121,7 +132,7 @@ pub(super) fn run(args: &EditArgs) -> Result<()> {
     let (editor, defaults) = EditorChoice::find(&store, &args.pack, args.device, args.precision)?;
     let picture = open(&args.image, &DecodeLimits::default())?;
     let foreground = Foreground::start(args.json)?;
-    let request = request(args, picture, defaults.as_ref())?;
+    let request = request(args, &store, picture, defaults.as_ref(), &foreground)?;
     let draws = args.noise.as_deref().map(Draws::open).transpose()?;
     let job = EditJob { request: request.clone(), editor, draws, trace: args.trace.is_some() };
     let result = foreground.run(job)?;
@@ -143,7 +154,13 @@ pub(super) fn run(args: &EditArgs) -> Result<()> {
 }
 
 /// The request that the options, on top of the recipe and the model's defaults, make.
-fn request(args: &EditArgs, picture: Picture, defaults: Option<&Defaults>) -> Result<EditRequest> {
+fn request(
+    args: &EditArgs,
+    store: &Store,
+    picture: Picture,
+    defaults: Option<&Defaults>,
+    foreground: &Foreground,
+) -> Result<EditRequest> {
     let recipe = args.recipe.as_deref().map(open_recipe).transpose()?;
     let mut request = match &recipe {
         Some(recipe) => recipe.request(picture)?,
@@ -165,7 +182,7 @@ fn request(args: &EditArgs, picture: Picture, defaults: Option<&Defaults>) -> Re
     if !args.specific.is_empty() {
         request.specifics = args.specific.iter().map(|text| specific(text)).collect::<Result<_>>()?;
     } else if !request.settings.plain && request.specifics.is_empty() && args.count > 0 {
-        bail!("say what to change with --specific, or choose --plain");
+        propose(&mut request, args, store, foreground)?;
     }
     for bound in &args.region {
         let (number, path) = bound.split_once('=').context("--region wants N=MASK.png, such as 1=roofs.png")?;
@@ -194,6 +211,37 @@ fn override_settings(settings: &mut EditSettings, args: &EditArgs) {
     settings.keep_outside = args.keep_outside.or(settings.keep_outside);
     settings.size = args.size.or(settings.size);
     settings.fit = args.fit.unwrap_or(settings.fit);
+}
+
+/// Lets the language model describe the picture and propose the instructions.
+fn propose(request: &mut EditRequest, args: &EditArgs, store: &Store, foreground: &Foreground) -> Result<()> {
+    if request.instruction.trim().is_empty() {
+        bail!("say what to change: --instruction \"make it feel like winter\"");
+    }
+    // A folder or a pack without a language model of its own takes the starter's.
+    let name = match &args.specifier {
+        Some(name) => name,
+        None if store.find(&args.pack, Role::Specifier).is_ok() && store.manifest().pack(&args.pack).is_some() => {
+            &args.pack
+        }
+        None => "starter",
+    };
+    let model = LanguageChoice::find(store, name, args.server_model.as_deref(), args.device, args.precision)?;
+    let proposal = foreground.run(SpecifyJob {
+        picture: Arc::clone(&request.picture.rgb),
+        wish: request.instruction.clone(),
+        caption: Some(request.caption.clone()).filter(|caption| !caption.trim().is_empty()),
+        count: args.count,
+        avoid: Vec::new(),
+        seed: DEFAULT_SEED,
+        model,
+    })?;
+    if let Some(notice) = proposal.notice {
+        writeln!(std::io::stderr(), "{notice}")?;
+    }
+    request.caption = proposal.caption;
+    request.specifics = proposal.specifics.into_iter().map(Specific::new).collect();
+    Ok(())
 }
 
 /// An option that is one of a few words, spelt as in recipes.
