@@ -234,6 +234,10 @@ pub(crate) fn pressed(ctx: &Context, overlay_open: bool) -> Vec<Command> {
 
 /// How well `query` fits `title`: the letters in order, better the closer together; `None` if they are not there.
 pub(crate) fn fuzzy(title: &str, query: &str) -> Option<i32> {
+    if query.trim().is_empty() {
+        // Nothing asked yet: all of them, in the order of the list.
+        return Some(0);
+    }
     let title: Vec<char> = title.to_lowercase().chars().collect();
     let mut at = 0;
     let mut score = 0;

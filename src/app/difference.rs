@@ -42,15 +42,30 @@ impl Difference {
     }
 }
 
-/// The largest of the three channels' distances, times two and a half so that small changes are seen, in the colours of maps.
+/// The largest of the three channels' distances in the colours of maps, the brightest where all but one in a hundred
+/// pixels changed less.
 fn difference(a: &RgbImage, b: &RgbImage) -> RgbImage {
-    let table: Vec<Rgb<u8>> = (0..=255).map(|d: u16| heatmap::colour(f32::from(d) / 255.0 * 2.5)).collect();
     let (w, h) = (a.width().min(b.width()), a.height().min(b.height()));
-    RgbImage::from_fn(w, h, |x, y| {
+    let distance = |x: u32, y: u32| {
         let (p, q) = (a.get_pixel(x, y).0, b.get_pixel(x, y).0);
-        let most = p.iter().zip(q).map(|(p, q)| p.abs_diff(q)).max().unwrap_or(0);
-        table[usize::from(most)]
-    })
+        p.iter().zip(q).map(|(p, q)| p.abs_diff(q)).max().unwrap_or(0)
+    };
+    let mut counts = [0_u64; 256];
+    for y in 0..h {
+        for x in 0..w {
+            counts[usize::from(distance(x, y))] += 1;
+        }
+    }
+    let most = u64::from(w) * u64::from(h) * 99 / 100;
+    let mut sum = 0;
+    let top = counts.iter().position(|count| {
+        sum += count;
+        sum >= most
+    });
+    // Rounding alone shall not look like a change.
+    let top = top.unwrap_or(255).max(16) as f32;
+    let table: Vec<Rgb<u8>> = (0..=255).map(|d: u16| heatmap::colour(f32::from(d) / top)).collect();
+    RgbImage::from_fn(w, h, |x, y| table[usize::from(distance(x, y))])
 }
 
 #[cfg(test)]

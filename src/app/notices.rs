@@ -141,30 +141,32 @@ impl Notices {
         let ctx = ui.ctx().clone();
         let p = palette(&ctx);
         let mut keep = true;
-        let modal = egui::Modal::new(Id::unique("messages")).show(&ctx, |ui| {
-            ui.set_width(460.0);
-            ui.horizontal(|ui| {
-                ui.heading("Messages");
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    if IconButton::new(Icon::Close, "Close messages").show(ui).clicked() {
-                        keep = false;
+        let modal = egui::Modal::new(Id::unique("messages"))
+            .frame(Frame::popup(ui.style()).inner_margin(Margin::same(20)))
+            .show(&ctx, |ui| {
+                ui.set_width(460.0);
+                ui.horizontal(|ui| {
+                    ui.heading("Messages");
+                    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                        if IconButton::new(Icon::Close, "Close messages").show(ui).clicked() {
+                            keep = false;
+                        }
+                    });
+                });
+                if self.list.is_empty() {
+                    ui.weak("Nothing has happened yet.");
+                }
+                ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
+                    for notice in self.list.iter().rev() {
+                        row(ui, p, notice);
+                        ui.add_space(space::S);
                     }
                 });
-            });
-            if self.list.is_empty() {
-                ui.weak("Nothing has happened yet.");
-            }
-            ScrollArea::vertical().max_height(360.0).show(ui, |ui| {
-                for notice in self.list.iter().rev() {
-                    row(ui, p, notice);
-                    ui.add_space(space::S);
+                if !self.list.is_empty() && TextButton::new("Copy all").icon(Icon::Copy).quiet().show(ui).clicked() {
+                    let all: Vec<String> = self.list.iter().map(as_text).collect();
+                    ui.ctx().copy_text(all.join("\n"));
                 }
             });
-            if !self.list.is_empty() && TextButton::new("Copy all").icon(Icon::Copy).quiet().show(ui).clicked() {
-                let all: Vec<String> = self.list.iter().map(as_text).collect();
-                ui.ctx().copy_text(all.join("\n"));
-            }
-        });
         self.history_open = keep && !modal.should_close();
     }
 

@@ -106,8 +106,7 @@ fn facts(ui: &mut Ui, made: &Made, base: &str) {
     lines.push(("Editor", model));
     lines.push(("Ran on", format!("{}, {:.1} s", recipe.model.compute, recipe.seconds)));
     lines.push(("Glassbox", recipe.app.clone()));
-    Grid::new("recipe").num_columns(2).spacing([space::M, space::XS]).show(ui, |ui| {
-        ui.spacing_mut().interact_size.y = 16.0;
+    Grid::new("recipe").num_columns(2).min_row_height(16.0).spacing([space::M, space::XS]).show(ui, |ui| {
         for (name, value) in lines {
             ui.label(RichText::new(name).small().color(p.muted));
             let width = (ui.available_width()).max(120.0);

@@ -1,6 +1,6 @@
 //! Dialogs above the window: all commands, shortcuts, settings, and the path field where there is no file dialog.
 
-use egui::{Grid, Id, Key, Modal, RichText, ScrollArea, TextEdit, Ui};
+use egui::{Frame, Grid, Id, Key, Margin, Modal, RichText, ScrollArea, TextEdit, Ui};
 
 use crate::app::Glassbox;
 use crate::app::commands::{self, Command, GROUPS};
@@ -76,7 +76,7 @@ impl Glassbox {
             .collect();
         found.sort_by_key(|(score, _)| -score);
         let mut run = None;
-        let modal = Modal::new(Id::unique("palette")).show(ui.ctx(), |ui| {
+        let modal = dialog(ui, "palette").show(ui.ctx(), |ui| {
             ui.set_width(440.0);
             let field =
                 TextEdit::singleline(&mut self.overlay.query).hint_text("What to do?").desired_width(f32::INFINITY);
@@ -119,10 +119,10 @@ impl Glassbox {
     }
 
     fn help(&mut self, ui: &Ui) {
-        let modal = Modal::new(Id::unique("help")).show(ui.ctx(), |ui| {
-            ui.set_width(520.0);
+        let modal = dialog(ui, "help").show(ui.ctx(), |ui| {
+            ui.set_width(620.0);
             ui.heading("Shortcuts");
-            ScrollArea::vertical().max_height(440.0).show(ui, |ui| {
+            ScrollArea::vertical().max_height((ui.ctx().content_rect().height() - 160.0).max(200.0)).show(ui, |ui| {
                 ui.columns(2, |columns| {
                     for (index, group) in GROUPS.iter().enumerate() {
                         help_group(&mut columns[index % 2], group);
@@ -138,7 +138,7 @@ impl Glassbox {
 
     fn editor_folder_dialog(&mut self, ui: &Ui) {
         let mut go = false;
-        let modal = Modal::new(Id::unique("editor folder")).show(ui.ctx(), |ui| {
+        let modal = dialog(ui, "editor folder").show(ui.ctx(), |ui| {
             ui.set_width(460.0);
             ui.heading("Editor from a folder");
             hint(ui, "Any InstructPix2Pix-style editor: a folder with model_index.json, unet, vae, text_encoder, tokenizer and scheduler, or one safetensors file.");
@@ -164,7 +164,7 @@ impl Glassbox {
         let open = self.document.as_ref().map(|document| document.folder.clone());
         let earlier: Vec<_> =
             self.earlier_work().iter().filter(|kept| Some(&kept.folder) != open.as_ref()).cloned().collect();
-        let modal = Modal::new(Id::unique("earlier")).show(ui.ctx(), |ui| {
+        let modal = dialog(ui, "earlier").show(ui.ctx(), |ui| {
             ui.set_width(420.0);
             ui.heading("Earlier work");
             hint(ui, "Every picture you edited is kept with its versions and recipes; the oldest go after two dozen.");
@@ -191,7 +191,7 @@ impl Glassbox {
     }
 
     fn settings_dialog(&mut self, ui: &Ui) {
-        let modal = Modal::new(Id::unique("settings")).show(ui.ctx(), |ui| {
+        let modal = dialog(ui, "settings").show(ui.ctx(), |ui| {
             ui.set_width(400.0);
             ui.heading("Settings");
             ui.add_space(space::S);
@@ -221,7 +221,7 @@ impl Glassbox {
         let Some((purpose, mut text)) = self.files.typed.take() else { return };
         let mut go = false;
         let mut keep = true;
-        let modal = Modal::new(Id::unique("path")).show(ui.ctx(), |ui| {
+        let modal = dialog(ui, "path").show(ui.ctx(), |ui| {
             ui.set_width(460.0);
             ui.heading(match purpose {
                 Purpose::Open => "Open a picture",
@@ -275,17 +275,26 @@ fn device(ui: &mut Ui, settings: &mut Settings) {
     }
 }
 
+/// A dialog in the middle of the window, the rest dimmed.
+fn dialog(ui: &Ui, name: &'static str) -> Modal {
+    let margin = if name == "palette" { 10 } else { 20 };
+    Modal::new(Id::unique(name)).frame(Frame::popup(ui.style()).inner_margin(Margin::same(margin)))
+}
+
 fn help_group(ui: &mut Ui, group: &str) {
     let p = palette(ui.ctx());
     ui.label(RichText::new(group).color(p.accent));
-    Grid::new(group).num_columns(2).spacing([space::L, space::XS]).show(ui, |ui| {
-        for command in Command::ALL.into_iter().filter(|c| c.group() == group) {
-            if let Some(keys) = command.keys(ui.ctx()) {
-                ui.label(keys);
-                ui.label(RichText::new(command.title()).color(p.muted));
-                ui.end_row();
+    Grid::new(group).num_columns(2).min_row_height(18.0).min_col_width(92.0).spacing([space::L, space::XS]).show(
+        ui,
+        |ui| {
+            for command in Command::ALL.into_iter().filter(|c| c.group() == group) {
+                if let Some(keys) = command.keys(ui.ctx()) {
+                    ui.label(RichText::new(keys).small());
+                    ui.label(RichText::new(command.title()).small().color(p.muted));
+                    ui.end_row();
+                }
             }
-        }
-    });
+        },
+    );
     ui.add_space(space::M);
 }
