@@ -100,8 +100,8 @@ impl Notices {
         self.unseen
     }
 
-    /// Draws the toasts that are due above the status line.
-    pub(crate) fn toasts(&mut self, ui: &Ui) {
+    /// Draws the toasts that are due; `corner`: how far in from the window's lower right corner.
+    pub(crate) fn toasts(&mut self, ui: &Ui, corner: egui::Vec2) {
         let ctx = ui.ctx().clone();
         let p = palette(&ctx);
         let now = ctx.input(|i| i.time);
@@ -119,17 +119,17 @@ impl Notices {
         if !self.list.iter().any(|n| n.open) {
             return;
         }
-        Area::new(Id::unique("toasts"))
-            .order(Order::Foreground)
-            .anchor(Align2::RIGHT_BOTTOM, vec2(-space::M, -size::STATUS - space::M))
-            .show(&ctx, |ui| {
+        Area::new(Id::unique("toasts")).order(Order::Foreground).anchor(Align2::RIGHT_BOTTOM, -corner).show(
+            &ctx,
+            |ui| {
                 ui.spacing_mut().item_spacing.y = space::S;
                 let open: Vec<usize> = (0..self.list.len()).filter(|i| self.list[*i].open).collect();
                 for index in open.into_iter().rev().take(AT_ONCE).rev() {
                     let notice = &mut self.list[index];
                     toast(ui, p, notice);
                 }
-            });
+            },
+        );
     }
 
     /// The list of all messages, newest first.

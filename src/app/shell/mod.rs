@@ -4,7 +4,7 @@ mod canvas;
 pub(super) mod overlays;
 mod top_bar;
 
-use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
+use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui, vec2};
 
 use super::Glassbox;
 use super::commands::Command;
@@ -39,10 +39,10 @@ impl Glassbox {
                 .frame(bar(Margin::symmetric(8, 8)))
                 .show(ui, |ui| self.versions(ui));
         }
+        let lens = if room && ui.available_width() > 1000.0 { size::LENS } else { size::LENS_NARROW };
         if self.document.is_some() {
-            let width = if room && ui.available_width() > 1000.0 { size::LENS } else { size::LENS_NARROW };
             Panel::right("lens")
-                .exact_size(width)
+                .exact_size(lens)
                 .resizable(false)
                 .frame(bar(Margin::symmetric(12, 8)))
                 .show(ui, |ui| self.lens_panel(ui));
@@ -50,7 +50,13 @@ impl Glassbox {
         CentralPanel::default().frame(Frame::new().fill(p.canvas)).show(ui, |ui| self.centre(ui));
         self.overlays(ui);
         self.notices.history(ui);
-        self.notices.toasts(ui);
+        // Clear of the panel's Run and of the zoom buttons.
+        let corner = if self.document.is_some() {
+            vec2(lens + space::M, size::STATUS + 64.0)
+        } else {
+            vec2(space::M, size::STATUS + space::M)
+        };
+        self.notices.toasts(ui, corner);
     }
 
     fn versions(&mut self, ui: &mut Ui) {

@@ -192,6 +192,9 @@ impl<'a> TextButton<'a> {
         let trailing =
             self.trailing.map(|text| ui.painter().layout_no_wrap(text, theme::small(), ink.gamma_multiply(0.75)));
         let icon_width = if self.icon.is_some() { size::ICON + 6.0 } else { 0.0 };
+        // A button of fixed width drops its shortcut before its words.
+        let room = self.width.map_or(f32::INFINITY, |width| width - galley.size().x - icon_width - 3.0 * space::M);
+        let trailing = trailing.filter(|t| t.size().x <= room);
         let trailing_width = trailing.as_ref().map_or(0.0, |t| t.size().x + space::M);
         let needed = galley.size().x + icon_width + trailing_width + 2.0 * space::M;
         let width = self.width.unwrap_or(needed).max(if self.width.is_some() { 0.0 } else { needed });
