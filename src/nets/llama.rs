@@ -8,6 +8,7 @@
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::watcher::Watcher;
 use crate::ops::activation::silu;
@@ -54,6 +55,15 @@ pub struct LlamaConfig {
     pub mlp_bias: bool,
     /// Activation of the gate; only `silu` exists in this family.
     pub hidden_act: String,
+    /// Biases on the projections of queries, keys and values alone (Qwen 2).
+    #[serde(skip)]
+    pub query_key_value_bias: bool,
+    /// Norms over each head of queries and keys (Qwen 3).
+    #[serde(skip)]
+    pub query_key_norm: bool,
+    /// How far back attention reaches, in tokens; absent: to the beginning. Longer sequences than that are refused.
+    #[serde(skip)]
+    pub window: Option<usize>,
 }
 
 impl Default for LlamaConfig {
@@ -75,6 +85,9 @@ impl Default for LlamaConfig {
             attention_bias: false,
             mlp_bias: false,
             hidden_act: "silu".to_owned(),
+            query_key_value_bias: false,
+            query_key_norm: false,
+            window: None,
         }
     }
 }
@@ -101,6 +114,37 @@ pub struct RopeParameters {
 }
 
 impl LlamaConfig {
+    /// The config of a chat model of this family, by the `model_type` of its `config.json`: `llama`, `mistral`, `qwen2`
+    /// or `qwen3`.
+    ///
+    /// # Errors
+    /// When it is of another family, or no such config.
+    pub fn of_chat_model(config: &Value) -> Result<Self> {
+        let kind = config.get("model_type").and_then(Value::as_str).unwrap_or("unknown");
+        if !["llama", "mistral", "qwen2", "qwen3"].contains(&kind) {
+            candle_core::bail!(
+                "chat models of the type {kind} are not read here (only llama, mistral, qwen2, qwen3); run it in a \
+                 server such as Ollama or llama.cpp and give its address"
+            );
+        }
+        let mut read: Self = serde_json::from_value(config.clone()).map_err(|error| {
+            candle_core::Error::msg(format!("it is no config of a chat model of the type {kind} ({error})"))
+        })?;
+        read.query_key_value_bias = kind == "qwen2";
+        read.query_key_norm = kind == "qwen3";
+        // Mistral slides wherever it names a window; Qwen only if it says so.
+        let slides = kind == "mistral" || config.get("use_sliding_window").and_then(Value::as_bool) == Some(true);
+        let window = config.get("sliding_window").and_then(Value::as_u64).filter(|_| slides);
+        read.window = window.and_then(|window| usize::try_from(window).ok());
+        Ok(read)
+    }
+
+    /// How many tokens a sequence may have: within a sliding window, attention is the same as without one.
+    #[must_use]
+    pub fn context(&self) -> usize {
+        self.window.map_or(self.max_position_embeddings, |window| window.min(self.max_position_embeddings))
+    }
+
     /// Key and value heads.
     #[must_use]
     pub fn key_value_heads(&self) -> usize {
@@ -285,6 +329,7 @@ struct Attention {
     k: Linear,
     v: Linear,
     o: Linear,
+    norms: Option<(RmsNorm, RmsNorm)>,
     heads: usize,
     key_value_heads: usize,
     head_dim: usize,
@@ -295,11 +340,14 @@ impl Attention {
         let (heads, key_value_heads, head_dim) =
             (config.num_attention_heads, config.key_value_heads(), config.head_dim());
         let (hidden, bias) = (config.hidden_size, config.attention_bias);
+        let inner_bias = bias || config.query_key_value_bias;
+        let norm = |name: &str| RmsNorm::load(vb.pp(name), head_dim, config.rms_norm_eps);
         Ok(Self {
-            q: Linear::load(vb.pp("q_proj"), hidden, heads * head_dim, bias)?,
-            k: Linear::load(vb.pp("k_proj"), hidden, key_value_heads * head_dim, bias)?,
-            v: Linear::load(vb.pp("v_proj"), hidden, key_value_heads * head_dim, bias)?,
+            q: Linear::load(vb.pp("q_proj"), hidden, heads * head_dim, inner_bias)?,
+            k: Linear::load(vb.pp("k_proj"), hidden, key_value_heads * head_dim, inner_bias)?,
+            v: Linear::load(vb.pp("v_proj"), hidden, key_value_heads * head_dim, inner_bias)?,
             o: Linear::load(vb.pp("o_proj"), heads * head_dim, hidden, bias)?,
+            norms: if config.query_key_norm { Some((norm("q_norm")?, norm("k_norm")?)) } else { None },
             heads,
             key_value_heads,
             head_dim,
@@ -309,8 +357,13 @@ impl Attention {
     fn forward(&self, x: &Tensor, layer: usize, pass: &mut Pass<'_>) -> Result<Tensor> {
         let (batch, n, _) = x.dims3()?;
         let split = |x: Tensor, heads: usize| x.reshape((batch, n, heads, self.head_dim))?.transpose(1, 2);
-        let q = rotate(&split(self.q.forward(x)?, self.heads)?, &pass.cos, &pass.sin)?;
-        let k = rotate(&split(self.k.forward(x)?, self.key_value_heads)?, &pass.cos, &pass.sin)?;
+        let mut q = split(self.q.forward(x)?, self.heads)?;
+        let mut k = split(self.k.forward(x)?, self.key_value_heads)?;
+        if let Some((q_norm, k_norm)) = &self.norms {
+            (q, k) = (q_norm.forward(&q)?, k_norm.forward(&k)?);
+        }
+        let q = rotate(&q, &pass.cos, &pass.sin)?;
+        let k = rotate(&k, &pass.cos, &pass.sin)?;
         let v = split(self.v.forward(x)?, self.key_value_heads)?;
         let (k, v) = pass.cache.extend(layer, &k, &v)?;
         let scale = 1.0 / (self.head_dim as f64).sqrt();
@@ -523,11 +576,12 @@ mod tests {
     use crate::nets::parity::{Fixture, relative_l2};
     use crate::nets::watcher::{Cancelled, Unwatched, Watcher};
 
-    const CASES: [&str; 4] = ["llama", "llama-grouped", "llama-scaled", "llama-linear"];
+    const CASES: [&str; 7] = ["llama", "llama-grouped", "llama-scaled", "llama-linear", "mistral", "qwen2", "qwen3"];
 
     fn open(case: &str) -> (Fixture, Llama) {
         let fixture = Fixture::open(&format!("language/{case}"));
-        let model = Llama::load(&fixture.config::<LlamaConfig>(), &fixture.weights()).unwrap();
+        let config = LlamaConfig::of_chat_model(&fixture.config()).unwrap();
+        let model = Llama::load(&config, &fixture.weights()).unwrap();
         (fixture, model)
     }
 
@@ -634,6 +688,20 @@ mod tests {
             let sums = row.sum(2).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(sums.iter().all(|sum| (sum - 1.0).abs() < 1e-5), "{name}: {sums:?}");
         }
+    }
+
+    #[test]
+    fn other_families_are_refused_and_windows_bound_the_context() {
+        let config = |json: &str| LlamaConfig::of_chat_model(&serde_json::from_str(json).unwrap());
+        for kind in ["gemma3_text", "phi3", "mixtral"] {
+            let fault = config(&format!(r#"{{"model_type": "{kind}"}}"#)).unwrap_err().to_string();
+            assert!(fault.contains(kind) && fault.contains("server"), "{fault}");
+        }
+        assert!(config("{}").is_err() && config(r#"{"model_type": "llama", "hidden_size": -1}"#).is_err());
+        let context = |json: &str| config(json).unwrap().context();
+        assert_eq!(context(r#"{"model_type": "mistral", "sliding_window": 100}"#), 100);
+        assert_eq!(context(r#"{"model_type": "mistral", "sliding_window": null}"#), 2048);
+        assert_eq!(context(r#"{"model_type": "qwen2", "sliding_window": 100, "use_sliding_window": false}"#), 2048);
     }
 
     #[test]

@@ -145,6 +145,9 @@ def main():
     decoder("llama-scaled", llama, small | dict(num_key_value_heads=1, rope_parameters=scaled, attention_bias=True), 3)
     linear = dict(rope_type="linear", factor=2.5, rope_theta=10000.0)
     decoder("llama-linear", llama, small | dict(num_key_value_heads=2, rope_parameters=linear, mlp_bias=True), 4)
+    decoder("mistral", tf.MistralForCausalLM, small | dict(num_key_value_heads=2, sliding_window=64), 5)
+    decoder("qwen2", tf.Qwen2ForCausalLM, small | dict(num_key_value_heads=2, tie_word_embeddings=True), 6)
+    decoder("qwen3", tf.Qwen3ForCausalLM, small | dict(num_key_value_heads=2, head_dim=16), 7)
 
     eye = dict(hidden_size=32, intermediate_size=40, num_hidden_layers=3, num_attention_heads=4)
     vision("clip-vision", 11, image_size=28, patch_size=7, **eye)

@@ -3,6 +3,7 @@
 //! [`prompt`] holds the words for chat models; [`generate`] makes text token by token with [`sampling`] and
 //! [`stream`], for any model that scores the next token; [`starter`] is the model that comes with the program.
 
+pub mod chat;
 pub mod endpoint;
 pub mod generate;
 pub mod prompt;
@@ -10,5 +11,6 @@ pub mod sampling;
 pub mod source;
 pub mod starter;
 pub mod stream;
+pub mod template;
 #[cfg(test)]
 mod test_tokenizers;

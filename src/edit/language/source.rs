@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::chat::Chat;
 use super::endpoint::EndpointSettings;
 use super::starter::Starter;
 use crate::edit::caption::Captioner;
@@ -24,6 +25,8 @@ pub enum SpecifierSource {
 pub enum LanguageModel {
     /// LLaVA layout, as the starter model has it: sees pictures and writes.
     Starter(Box<Starter>),
+    /// A chat model: writes only.
+    Chat(Box<Chat>),
 }
 
 impl LanguageModel {
@@ -32,13 +35,10 @@ impl LanguageModel {
     /// # Errors
     /// One sentence that names the file at fault.
     pub fn open(path: &Path, compute: &Compute) -> Result<Self, PackError> {
-        let folder = LanguageFolder::open(path)?;
+        let folder = open(path)?;
         match folder.config.get("model_type").and_then(serde_json::Value::as_str) {
             Some("llava") => Ok(Self::Starter(Box::new(Starter::load(&folder, compute)?))),
-            other => Err(PackError::OtherModel {
-                path: path.to_path_buf(),
-                detail: format!("its config.json says {}", other.unwrap_or("nothing of its kind")),
-            }),
+            _ => Ok(Self::Chat(Box::new(Chat::load(&folder, compute)?))),
         }
     }
 
@@ -47,7 +47,7 @@ impl LanguageModel {
     /// # Errors
     /// As [`LanguageModel::open`].
     pub fn bytes_needed(path: &Path, compute: &Compute) -> Result<u64, PackError> {
-        let folder = LanguageFolder::open(path)?;
+        let folder = open(path)?;
         Ok(folder.weights.parameters() * compute.dtype.size_in_bytes() as u64)
     }
 
@@ -56,6 +56,7 @@ impl LanguageModel {
     pub fn specifier(&self) -> Box<dyn Specifier + '_> {
         match self {
             Self::Starter(model) => Box::new(model.session()),
+            Self::Chat(model) => Box::new(model.session()),
         }
     }
 
@@ -64,6 +65,34 @@ impl LanguageModel {
     pub fn captioner(&self) -> Option<Box<dyn Captioner + '_>> {
         match self {
             Self::Starter(model) => Some(Box::new(model.session())),
+            Self::Chat(_) => None,
         }
+    }
+}
+
+/// Opens the folder `path`; a GGUF file is told apart.
+fn open(path: &Path) -> Result<LanguageFolder, PackError> {
+    if path.is_file() && path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gguf")) {
+        return Err(PackError::OtherModel {
+            path: path.to_path_buf(),
+            detail:
+                "GGUF files are not read here yet; run it in a server such as Ollama or llama.cpp and give its address"
+                    .to_owned(),
+        });
+    }
+    LanguageFolder::open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gguf_file_is_told_apart_from_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.GGUF");
+        std::fs::write(&path, b"GGUF").unwrap();
+        let fault = LanguageModel::open(&path, &Compute::cpu()).unwrap_err().to_string();
+        assert!(fault.contains("Ollama"), "{fault}");
     }
 }

@@ -1,0 +1,205 @@
+//! Chat models of the Llama family on this machine (Llama, Mistral, Qwen 2 and 3), from safetensors, with their own
+//! tokenizer and chat template.
+
+use candle_core::Tensor;
+
+use super::generate::{Limits, TokenModel, generate};
+use super::prompt;
+use super::sampling::Sampling;
+use super::template::ChatTemplate;
+use crate::edit::specify::{Replier, SpecifyError, SpecifyRequest, plain};
+use crate::nets::llama::{KeyValueCache, Llama, LlamaConfig};
+use crate::nets::watcher::Watcher;
+use crate::ops::device::Compute;
+use crate::packs::PackError;
+use crate::packs::language::{LanguageFolder, TextFacts};
+
+/// Tokens of an answer at most: room for a model that says more than it was asked for.
+const ANSWER_TOKENS: usize = 400;
+
+/// Share of the probability that words are drawn from.
+const NUCLEUS: f64 = 0.95;
+
+/// The opened model.
+#[derive(Debug)]
+pub struct Chat {
+    model: Llama,
+    text: TextFacts,
+    template: ChatTemplate,
+    context: usize,
+    compute: Compute,
+}
+
+impl Chat {
+    /// Builds the network of an opened folder.
+    ///
+    /// # Errors
+    /// One sentence: a family that is not known, a config that makes no network, a tensor that is missing or of another
+    /// shape, no chat template.
+    pub fn load(folder: &LanguageFolder, compute: &Compute) -> Result<Self, PackError> {
+        let path = folder.path.join("config.json");
+        let fault = |error: candle_core::Error| PackError::config(&path, plain(&error));
+        let config = LlamaConfig::of_chat_model(&folder.config).map_err(fault)?;
+        let Some(template) = &folder.text.template else {
+            return Err(PackError::OtherModel {
+                path: folder.path.clone(),
+                detail: "it has no chat template, so it was not made to follow instructions".to_owned(),
+            });
+        };
+        let template = ChatTemplate::new(template, &folder.text.bos, &folder.text.eos)
+            .map_err(|error| PackError::config(&folder.path, error.to_string()))?;
+        let weights = folder.weights.var_builder(&compute.device, compute.dtype);
+        let model = Llama::load(&config, &weights).map_err(|error| PackError::config(&folder.path, plain(&error)))?;
+        Ok(Self { context: config.context(), model, text: folder.text.clone(), template, compute: compute.clone() })
+    }
+
+    /// A conversation with it. Sessions of one model share nothing but its weights.
+    #[must_use]
+    pub fn session(&self) -> ChatSession<'_> {
+        ChatSession { chat: self, cache: KeyValueCache::new() }
+    }
+}
+
+/// One conversation with a chat model.
+#[derive(Debug)]
+pub struct ChatSession<'a> {
+    chat: &'a Chat,
+    cache: KeyValueCache,
+}
+
+impl TokenModel for ChatSession<'_> {
+    fn advance(&mut self, ids: &[u32], watcher: &dyn Watcher) -> candle_core::Result<Vec<f32>> {
+        let ids = Tensor::new(ids, &self.chat.compute.device)?.unsqueeze(0)?;
+        self.chat.model.forward(&ids, &mut self.cache, watcher)?.squeeze(0)?.to_vec1()
+    }
+
+    fn restart(&mut self) {
+        self.cache.truncate(0);
+    }
+
+    fn context(&self) -> usize {
+        self.chat.context
+    }
+}
+
+impl Replier for ChatSession<'_> {
+    fn reply(
+        &mut self,
+        request: &SpecifyRequest,
+        attempt: u64,
+        on_text: &mut dyn FnMut(&str),
+        watcher: &dyn Watcher,
+    ) -> Result<String, SpecifyError> {
+        let chat = self.chat;
+        let failed = |reason: String| SpecifyError::Model(reason);
+        let text = chat.template.render(&prompt::specification(request)).map_err(|error| failed(error.to_string()))?;
+        // The template writes every special token itself.
+        let encoding = chat.text.tokenizer.encode(text, false);
+        let encoding = encoding.map_err(|error| failed(format!("its tokenizer failed ({error})")))?;
+        let limits = Limits {
+            sampling: Sampling {
+                temperature: request.temperature,
+                top_p: NUCLEUS,
+                seed: request.seed.wrapping_add(attempt),
+            },
+            max_tokens: ANSWER_TOKENS,
+            stop_tokens: chat.text.stops.clone(),
+            stop_texts: Vec::new(),
+            max_lines: None,
+        };
+        generate(self, &chat.text.tokenizer, encoding.get_ids(), &limits, on_text, watcher)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::edit::specify::Specifier;
+    use crate::nets::watcher::Unwatched;
+
+    /// A folder as chat models are published, with the random weights of a fixture and a tokenizer of single letters.
+    fn folder(change: impl Fn(&mut Value)) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures/language/qwen2.safetensors");
+        let bytes = std::fs::read(&fixture).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+        let mut config: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["config"]).unwrap();
+        config["max_position_embeddings"] = json!(8192);
+        change(&mut config);
+        let tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).unwrap();
+        let weights: HashMap<_, _> = tensors
+            .into_iter()
+            .filter_map(|(name, tensor)| Some((name.strip_prefix("weights/")?.to_owned(), tensor)))
+            .collect();
+        candle_core::safetensors::save(&weights, folder.path().join("model.safetensors")).unwrap();
+        let letters = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTU.,Ġ\u{10a}";
+        let vocabulary: serde_json::Map<_, _> =
+            letters.chars().take(61).enumerate().map(|(id, letter)| (letter.to_string(), json!(id))).collect();
+        let tokenizer = json!({
+            "version": "1.0", "added_tokens": [],
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+            "model": {"type": "BPE", "vocab": vocabulary, "merges": []}
+        });
+        let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+        write("config.json", config.to_string());
+        write("tokenizer.json", tokenizer.to_string());
+        write("chat_template.jinja", "{% for m in messages %}U {{ m.content }} {% endfor %}A".to_owned());
+        folder
+    }
+
+    fn load(folder: &tempfile::TempDir) -> Result<Chat, PackError> {
+        Chat::load(&LanguageFolder::open(folder.path()).unwrap(), &Compute::cpu())
+    }
+
+    #[test]
+    fn a_published_folder_answers_and_the_same_seed_says_the_same() {
+        let folder = folder(|_| {});
+        let chat = load(&folder).unwrap();
+        let answer = |seed: u64| {
+            let request = SpecifyRequest { seed, ..SpecifyRequest::new("a house", "make it winter") };
+            let mut shown = String::new();
+            let reply = chat.session().reply(&request, 0, &mut |text| shown.push_str(text), &Unwatched).unwrap();
+            assert_eq!(shown, reply);
+            reply
+        };
+        let first = answer(1);
+        assert!(!first.is_empty());
+        assert_eq!(first, answer(1));
+        assert_ne!(first, answer(2));
+    }
+
+    #[test]
+    fn a_prompt_longer_than_the_model_takes_is_refused() {
+        let folder = folder(|config| config["max_position_embeddings"] = json!(64));
+        let chat = load(&folder).unwrap();
+        let request = SpecifyRequest::new("a house", "make it winter");
+        let fault = chat.session().specify(&request, &mut |_| {}, &Unwatched).unwrap_err().to_string();
+        assert!(fault.contains("the model takes 64"), "{fault}");
+    }
+
+    #[test]
+    fn folders_that_are_no_chat_models_are_refused_in_one_sentence() {
+        let bare = folder(|_| {});
+        std::fs::remove_file(bare.path().join("chat_template.jinja")).unwrap();
+        assert!(load(&bare).unwrap_err().to_string().contains("no chat template"));
+        for (key, value) in [
+            ("model_type", json!("gemma3_text")),
+            ("num_attention_heads", json!(0)),
+            ("hidden_size", json!(u64::MAX)),
+            ("num_hidden_layers", json!(u64::MAX)),
+            ("vocab_size", json!(62)),
+            ("rope_parameters", json!({"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0})),
+            ("hidden_act", json!("relu")),
+        ] {
+            let broken = folder(|config| config[key] = value.clone());
+            let fault = load(&broken).unwrap_err().to_string();
+            assert!(!fault.contains('\n') && fault.len() < 500, "{key}: {fault}");
+        }
+    }
+}
