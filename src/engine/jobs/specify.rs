@@ -307,10 +307,9 @@ mod tests {
         let absent = choice(None, SpecifierSource::Files(folder("nowhere")));
         let error = engine.submit(specify(absent, Some("a house"))).wait().unwrap_err().to_string();
         assert!(error.contains("nowhere"), "{error}");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        drop(listener);
-        let server = EndpointSettings { model: Some("m".to_owned()), ..EndpointSettings::new(&url) };
+        // A port that no program gets by chance.
+        let url = "http://127.0.0.1:1";
+        let server = EndpointSettings { model: Some("m".to_owned()), ..EndpointSettings::new(url) };
         let dead = choice(None, SpecifierSource::Endpoint(server));
         let error = engine.submit(specify(dead, Some("a house"))).wait().unwrap_err().to_string();
         assert!(error.starts_with("nothing answers at 127.0.0.1"), "{error}");
