@@ -4,6 +4,7 @@
 //! error, 1 otherwise.
 
 mod edit;
+mod evaluate;
 mod models;
 mod progress;
 mod specify;
@@ -28,6 +29,9 @@ struct Arguments {
 enum Command {
     /// Edit a picture by an instruction, however vague.
     Edit(Box<edit::EditArgs>),
+    /// Measure a model on held-out rendered scenes.
+    #[command(subcommand)]
+    Evaluate(evaluate::Evaluate),
     /// Show which models there are, where they are, and whether their files are whole.
     #[command(subcommand)]
     Models(models::Models),
@@ -42,6 +46,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Some(Command::Edit(args)) => edit::run(&args),
+        Some(Command::Evaluate(command)) => evaluate::run(&command),
         Some(Command::Models(command)) => models::run(&command),
         Some(Command::Specify(args)) => specify::run(&args),
         Some(Command::World(args)) => world::run(&args),
