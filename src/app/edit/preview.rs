@@ -35,7 +35,10 @@ impl Glassbox {
             let rect = Rect::from_min_max(on(cover.left(), cover.top()), on(cover.right(), cover.bottom()));
             let painter = ui.painter_at(pane.clip);
             painter.image(texture.id(), rect, uv, Color32::WHITE);
-            let words = format!("Preview, step {} of {}", snapshot.step, snapshot.steps);
+            let words = match snapshot.steps {
+                0 => "Preview".to_owned(),
+                steps => format!("Preview, step {} of {steps}", snapshot.step),
+            };
             let corner = pane.picture.intersect(pane.clip).left_top() + vec2(10.0, 10.0);
             pill(&painter, corner, Align2::LEFT_TOP, &words);
         }
