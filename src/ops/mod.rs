@@ -1,8 +1,7 @@
-//! The few operations networks are made of: candle's on CUDA and Metal, our own kernels on the CPU.
+//! The few operations networks are made of, as plain compositions of candle's operations on every device.
 //!
-//! The one place that knows about devices and speed. Every operation has a *reference*: a plain composition of
-//! candle's operations, used on every device and dtype that has no kernel of ours, and the oracle of the kernels'
-//! tests. Everything here is for inference: gradients do not pass.
+//! The one place that knows about devices and speed: a faster kernel replaces a composition here, and the composition
+//! becomes its oracle. Everything here is for inference: gradients do not pass.
 
 pub mod activation;
 pub mod attention;
