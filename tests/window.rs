@@ -130,6 +130,7 @@ impl Workshop for StandIn {
         let outcome = EditOutcome {
             picture: Arc::new(picture),
             working: Arc::new(RgbImage::new(64, 48)),
+            reconstructed: None,
             plan,
             contributions: Contributions { grid: (8, 6), instructions },
             seconds: began.elapsed().as_secs_f64(),

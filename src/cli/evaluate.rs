@@ -1,7 +1,7 @@
 //! `glassbox evaluate edit`: how close an editor comes to the truth on rendered scenes that no training has seen.
 //!
 //! **Gain** = 1 − MSE(result, truth) / MSE(input, truth): 1 is the truth, 0 no better than doing nothing. **Drift** = PSNR
-//! between result and source over the pixels that should not change.
+//! between result and source over the pixels that should not change, beside the same for the autoencoder alone.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -12,6 +12,7 @@ use image::RgbImage;
 use serde_json::json;
 
 use super::progress::Foreground;
+use crate::edit::pipeline::EditOutcome;
 use crate::edit::request::{EditRequest, EditSettings, Specific};
 use crate::engine::jobs::edit::{EditJob, EditorChoice};
 use crate::ops::device::{DeviceChoice, Precision};
@@ -54,6 +55,20 @@ pub(super) struct EvaluateEdit {
 struct Kind {
     gain: Vec<f64>,
     drift: Vec<f64>,
+    /// The drift of encoding and decoding the source without any edit.
+    autoencoder: Vec<f64>,
+}
+
+impl Kind {
+    fn add(&mut self, case: &Case, request: &Request, outcome: &EditOutcome) {
+        self.gain.extend(gain(&case.source.rgb, &outcome.picture, &request.truth.rgb));
+        self.drift.extend(drift(&case.source.rgb, &outcome.picture, &request.changed));
+        if let Some(reconstructed) =
+            outcome.reconstructed.as_ref().filter(|_| outcome.plan.working == outcome.plan.source)
+        {
+            self.autoencoder.extend(drift(&case.source.rgb, reconstructed, &request.changed));
+        }
+    }
 }
 
 /// Runs `glassbox evaluate …`.
@@ -75,15 +90,13 @@ pub(super) fn run(command: &Evaluate) -> Result<()> {
         for request in &case.requests {
             for (kind, specifics) in ways(request) {
                 let job = EditJob::new(edit(&source, &case, request, specifics, &settings), editor.clone());
-                let result = foreground.run(job)?.outcome.picture;
-                let measured = kinds.entry(kind).or_default();
-                measured.gain.extend(gain(&case.source.rgb, &result, &request.truth.rgb));
-                measured.drift.extend(drift(&case.source.rgb, &result, &request.changed));
+                let outcome = foreground.run(job)?.outcome;
+                kinds.entry(kind).or_default().add(&case, request, &outcome);
             }
         }
         writeln!(std::io::stderr(), "{} of {} scenes", scene + 1 - args.from, args.scenes)?;
     }
-    report(args, &kinds)
+    report(args, &settings, &kinds)
 }
 
 /// The ways a request is run: a wish plainly and with its specifics, any other edit plainly.
@@ -133,30 +146,47 @@ fn drift(source: &[u8], result: &RgbImage, changed: &[bool]) -> Option<f64> {
     (!before.is_empty()).then(|| 20.0 * 255_f64.log10() - 10.0 * mean_square(&before, &after).max(1e-6).log10())
 }
 
-fn median(values: &[f64]) -> Option<f64> {
+/// The value below which `share` of the values lie, between neighbours by their distance; `None` of nothing.
+fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len().checked_sub(1)? / 2;
-    Some(if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle], sorted[middle + 1]) })
+    let place = sorted.len().checked_sub(1)? as f64 * share;
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    Some(low + (high - low) * place.fract())
 }
 
-fn report(args: &EvaluateEdit, kinds: &BTreeMap<&'static str, Kind>) -> Result<()> {
+fn report(args: &EvaluateEdit, settings: &EditSettings, kinds: &BTreeMap<&'static str, Kind>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if args.json {
         let rows = kinds.iter().map(|(kind, measured)| {
             json!({
-                "kind": kind, "pairs": measured.gain.len(), "median_gain": median(&measured.gain),
-                "median_drift_psnr": median(&measured.drift),
+                "kind": kind, "pairs": measured.gain.len(),
+                "gain": ([0.25, 0.5, 0.75].map(|share| quantile(&measured.gain, share))),
+                "drift": quantile(&measured.drift, 0.5),
+                "autoencoder_drift": quantile(&measured.autoencoder, 0.5),
             })
         });
-        writeln!(out, "{}", json!({ "scenes": args.scenes, "size": args.size, "kinds": rows.collect::<Vec<_>>() }))?;
+        let head = json!({ "scenes": args.scenes, "from": args.from, "size": args.size, "settings": settings });
+        writeln!(out, "{}", json!({ "run": head, "kinds": rows.collect::<Vec<_>>() }))?;
         return Ok(());
     }
-    writeln!(out, "{:<14} {:>6} {:>12} {:>22}", "kind", "pairs", "median gain", "PSNR where unchanged")?;
+    writeln!(
+        out,
+        "{} scenes of {} pixels, {} steps\n\n{:<12} {:>5}  {:>11}  {:>14}  {:>9}  {:>11}",
+        args.scenes, args.size, settings.steps, "kind", "pairs", "median gain", "quartiles", "drift, dB", "autoencoder"
+    )?;
+    let show = |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
     for (kind, measured) in kinds {
-        let show = |value: Option<f64>, digits: usize| value.map_or("–".to_owned(), |v| format!("{v:.digits$}"));
-        let (gain, drift) = (show(median(&measured.gain), 2), show(median(&measured.drift), 1));
-        writeln!(out, "{kind:<14} {:>6} {gain:>12} {drift:>19} dB", measured.gain.len())?;
+        let at = |share| show(quantile(&measured.gain, share), 2);
+        writeln!(
+            out,
+            "{kind:<12} {:>5}  {:>11}  {:>14}  {:>9}  {:>11}",
+            measured.gain.len(),
+            at(0.5),
+            format!("{} … {}", at(0.25), at(0.75)),
+            show(quantile(&measured.drift, 0.5), 1),
+            show(quantile(&measured.autoencoder, 0.5), 1),
+        )?;
     }
     Ok(())
 }
@@ -187,9 +217,11 @@ mod tests {
     }
 
     #[test]
-    fn medians() {
-        assert_eq!(median(&[]), None);
-        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    fn quantiles() {
+        assert_eq!(quantile(&[], 0.5), None);
+        assert_eq!(quantile(&[3.0, 1.0, 2.0], 0.5), Some(2.0));
+        assert_eq!(quantile(&[4.0, 1.0, 2.0, 3.0], 0.5), Some(2.5));
+        assert_eq!(quantile(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.25), Some(2.0));
+        assert_eq!(quantile(&[7.0], 0.75), Some(7.0));
     }
 }

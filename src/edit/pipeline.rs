@@ -57,6 +57,8 @@ pub struct EditOutcome {
     pub picture: Arc<RgbImage>,
     /// What the model itself drew, at the working size.
     pub working: Arc<RgbImage>,
+    /// The source as the autoencoder alone gives it back, at the working size; where the source's detail was put back.
+    pub reconstructed: Option<Arc<RgbImage>>,
     /// How the source came to the working size.
     pub plan: WorkingPlan,
     /// What each instruction did; empty without instructions.
@@ -171,11 +173,11 @@ pub fn run(
 
     observer.stage("Finishing", 0);
     let source = &request.picture.rgb;
-    let mut picture = if settings.keep_detail && plan.working != plan.source {
-        let reconstructed = to_picture(&editor.decode(&image_latents, observer)?)?;
-        detail::transfer(source, &reconstructed, &drawn, &plan)
-    } else {
-        resize::from_working(&drawn, &plan, source)
+    let detailed = settings.keep_detail && (settings.detail_at_any_size || plan.working != plan.source);
+    let reconstructed = if detailed { Some(to_picture(&editor.decode(&image_latents, observer)?)?) } else { None };
+    let mut picture = match &reconstructed {
+        Some(before) => detail::transfer(source, before, &drawn, &plan),
+        None => resize::from_working(&drawn, &plan, source),
     };
     if let Some(feather) = settings.keep_outside {
         let regions: Vec<&Region> = active.iter().filter_map(|(_, specific)| specific.region.as_ref()).collect();
@@ -187,6 +189,7 @@ pub fn run(
     Ok(EditOutcome {
         picture: Arc::new(picture),
         working: Arc::new(drawn),
+        reconstructed: reconstructed.map(Arc::new),
         plan,
         contributions: recorder.finish(),
         seconds: began.elapsed().as_secs_f64(),

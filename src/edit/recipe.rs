@@ -265,6 +265,7 @@ mod tests {
         let outcome = EditOutcome {
             picture: Arc::new(RgbImage::new(40, 30)),
             working: Arc::new(RgbImage::new(16, 16)),
+            reconstructed: None,
             plan: plan((40, 30), SizeRequest::LongerSide(16), Fit::Pad, 8).unwrap(),
             contributions: Contributions::default(),
             seconds: 1.234_5,

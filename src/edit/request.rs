@@ -64,6 +64,8 @@ pub struct EditSettings {
     pub keep_strength: bool,
     /// Puts the change onto the full-size source picture, so that its fine detail stays.
     pub keep_detail: bool,
+    /// Does so also where the model works at the picture's own size: for a model whose autoencoder is coarse.
+    pub detail_at_any_size: bool,
     /// Keeps the source's pixels outside the union of all regions; the feather's width in source pixels.
     pub keep_outside: Option<f32>,
 }
@@ -82,6 +84,7 @@ impl Default for EditSettings {
             plain: false,
             keep_strength: false,
             keep_detail: true,
+            detail_at_any_size: false,
             keep_outside: None,
         }
     }
@@ -100,6 +103,7 @@ impl EditSettings {
             image_guidance: defaults.image_guidance,
             scheduler: defaults.scheduler.parse().map_err(EditError::Model)?,
             size: Some(SizeRequest::LongerSide(defaults.size)),
+            detail_at_any_size: defaults.coarse,
             ..Self::default()
         })
     }

@@ -83,6 +83,9 @@ pub struct Defaults {
     pub size: u32,
     /// By what the working picture's sides are divisible.
     pub multiple: u32,
+    /// Whether the autoencoder loses detail that can be seen, so that the source's is put back at every size.
+    #[serde(default)]
+    pub coarse: bool,
 }
 
 /// One model.
