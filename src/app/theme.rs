@@ -170,6 +170,11 @@ pub(crate) fn heading() -> FontId {
     FontId::new(19.0, FontFamily::Proportional)
 }
 
+/// Tabs of lenses, headings of groups.
+pub(crate) fn tab() -> FontId {
+    FontId::new(15.0, FontFamily::Proportional)
+}
+
 /// Everything that is read.
 pub(crate) fn body() -> FontId {
     FontId::new(14.0, FontFamily::Proportional)

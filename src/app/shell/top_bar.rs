@@ -15,6 +15,7 @@ impl Glassbox {
         ui.horizontal_centered(|ui| {
             let (logo, _) = ui.allocate_exact_size(vec2(26.0, 26.0), Sense::hover());
             icons::paint(ui.painter(), logo, 24.0, Icon::Logo, p.accent);
+            self.lens_tabs(ui);
             if let Some(document) = &self.document {
                 let name = RichText::new(document.name()).size(15.0);
                 let room = (ui.available_width() - 560.0).max(80.0);
@@ -35,7 +36,7 @@ impl Glassbox {
                 self.command_icon(ui, Icon::Settings, Command::Settings, false);
                 self.command_icon(ui, Icon::Search, Command::Palette, false);
                 ui.add_space(space::S);
-                self.editor_menu(ui);
+                self.lens_model_menu(ui);
                 ui.add_space(space::S);
                 let export = TextButton::new("Export").icon(Icon::Export).enabled(self.can(Command::Export));
                 let keys = Command::Export.keys(ui.ctx()).unwrap_or_default();
@@ -72,10 +73,10 @@ impl Glassbox {
     }
 
     /// Which editor the next run uses.
-    fn editor_menu(&mut self, ui: &mut Ui) {
+    pub(in crate::app) fn editor_menu(&mut self, ui: &mut Ui) {
         let now = self.settings.now.editor.clone();
         let offered = self
-            .lens
+            .edit
             .editors
             .iter()
             .find(|offer| offer.name == now || (now == "starter" && offer.name == "starter-editor"));
@@ -85,7 +86,7 @@ impl Glassbox {
         let button = button.accessible_name(format!("Editor: {title}")).on_hover_text("The model that edits");
         egui::Popup::menu(&button).show(|ui| {
             ui.set_min_width(260.0);
-            for offer in &self.lens.editors {
+            for offer in &self.edit.editors {
                 let words =
                     if offer.here { offer.title.clone() } else { format!("{}  (not on this machine)", offer.title) };
                 let item = ui.add_enabled(offer.here, egui::Button::selectable(offer.name == now, words));
