@@ -2,6 +2,10 @@
 
 use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
+use super::edit::painting::Tool;
+use super::edit::region_tools::RegionAct;
+use super::lens::LensKind;
+
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Command {
@@ -13,18 +17,22 @@ pub(crate) enum Command {
     Redo,
     Wish,
     Propose,
+    Language,
     AddRow,
     RestoreProposal,
     NewSeed,
     Run,
     Cancel,
     CancelAll,
+    Lens(LensKind),
     ShowEdit,
     ShowResult,
     NextMap,
     ExportMap,
     CopyRecipe,
     VarySeed,
+    /// While a region is made.
+    Region(RegionAct),
     ShowSingle,
     CompareDivider,
     CompareSideBySide,
@@ -36,6 +44,8 @@ pub(crate) enum Command {
     ZoomOut,
     PreviousVersion,
     NextVersion,
+    CompareWithShown,
+    StartFromShown,
     ToggleFilmstrip,
     Palette,
     Help,
@@ -47,7 +57,7 @@ pub(crate) enum Command {
 }
 
 /// The groups of the help overlay.
-pub(crate) const GROUPS: [&str; 5] = ["Picture", "Edit", "View", "Versions", "Window"];
+pub(crate) const GROUPS: [&str; 6] = ["Picture", "Edit", "View", "Region", "Versions", "Window"];
 
 const CTRL: Modifiers = Modifiers::COMMAND;
 const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
@@ -55,7 +65,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 56] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -64,18 +74,33 @@ impl Command {
         Self::Redo,
         Self::Wish,
         Self::Propose,
+        Self::Language,
         Self::AddRow,
         Self::RestoreProposal,
         Self::NewSeed,
         Self::Run,
         Self::Cancel,
         Self::CancelAll,
+        Self::Lens(LensKind::Edit),
         Self::ShowEdit,
         Self::ShowResult,
         Self::NextMap,
         Self::ExportMap,
         Self::CopyRecipe,
         Self::VarySeed,
+        Self::Region(RegionAct::Tool(Tool::Brush)),
+        Self::Region(RegionAct::Tool(Tool::Eraser)),
+        Self::Region(RegionAct::Tool(Tool::Rectangle)),
+        Self::Region(RegionAct::Tool(Tool::Lasso)),
+        Self::Region(RegionAct::Tool(Tool::Polygon)),
+        Self::Region(RegionAct::SmallerBrush),
+        Self::Region(RegionAct::LargerBrush),
+        Self::Region(RegionAct::Grow),
+        Self::Region(RegionAct::Shrink),
+        Self::Region(RegionAct::Invert),
+        Self::Region(RegionAct::Clear),
+        Self::Region(RegionAct::FromFile),
+        Self::Region(RegionAct::Keep),
         Self::ShowSingle,
         Self::CompareDivider,
         Self::CompareSideBySide,
@@ -87,6 +112,8 @@ impl Command {
         Self::ZoomOut,
         Self::PreviousVersion,
         Self::NextVersion,
+        Self::CompareWithShown,
+        Self::StartFromShown,
         Self::ToggleFilmstrip,
         Self::Palette,
         Self::Help,
@@ -117,18 +144,21 @@ impl Command {
             Self::Redo => ("Edit", "Redo"),
             Self::Wish => ("Edit", "Write the wish"),
             Self::Propose => ("Edit", "Propose instructions"),
+            Self::Language => ("Edit", "Who proposes instructions…"),
             Self::AddRow => ("Edit", "Add an instruction"),
             Self::RestoreProposal => ("Edit", "Restore the proposal"),
             Self::NewSeed => ("Edit", "Another seed"),
             Self::Run => ("Edit", "Run"),
             Self::Cancel => ("Edit", "Cancel, or leave the tool"),
             Self::CancelAll => ("Edit", "Cancel everything"),
+            Self::Lens(kind) => ("Window", kind.command()),
             Self::ShowEdit => ("Window", "Edit panel"),
             Self::ShowResult => ("Window", "Result panel"),
             Self::NextMap => ("View", "Next instruction's map"),
             Self::ExportMap => ("Picture", "Export the map…"),
             Self::CopyRecipe => ("Picture", "Copy the recipe"),
             Self::VarySeed => ("Edit", "Vary the seed"),
+            Self::Region(act) => ("Region", act.title()),
             Self::ShowSingle => ("View", "Picture alone"),
             Self::CompareDivider => ("View", "Compare with a divider"),
             Self::CompareSideBySide => ("View", "Compare side by side"),
@@ -140,6 +170,8 @@ impl Command {
             Self::ZoomOut => ("View", "Zoom out"),
             Self::PreviousVersion => ("Versions", "Previous version"),
             Self::NextVersion => ("Versions", "Next version"),
+            Self::CompareWithShown => ("Versions", "Compare others with the shown version"),
+            Self::StartFromShown => ("Versions", "Start the next edit from the shown version"),
             Self::ToggleFilmstrip => ("Window", "Versions panel"),
             Self::Palette => ("Window", "All commands…"),
             Self::Help => ("Window", "Shortcuts"),
@@ -166,9 +198,11 @@ impl Command {
             Self::NewSeed => (CTRL, Key::R),
             Self::Run => (CTRL, Key::Enter),
             Self::Cancel => (NONE, Key::Escape),
-            Self::ShowEdit => (CTRL, Key::Num1),
-            Self::ShowResult => (CTRL, Key::Num2),
+            Self::Lens(kind) => (CTRL, kind.key()),
+            Self::ShowEdit => (CTRL, Key::T),
+            Self::ShowResult => (CTRL, Key::D),
             Self::NextMap => (NONE, Key::M),
+            Self::Region(act) => (NONE, act.key()?),
             Self::ShowSingle => (NONE, Key::Num1),
             Self::CompareDivider => (NONE, Key::Num2),
             Self::CompareSideBySide => (NONE, Key::Num3),
@@ -196,6 +230,22 @@ impl Command {
             Key::Questionmark => "?".to_owned(),
             _ => ctx.format_shortcut(&shortcut),
         })
+    }
+
+    /// Whether it is about the Edit lens's panel, which it then brings up.
+    pub(crate) fn is_of_the_edit_panel(self) -> bool {
+        matches!(
+            self,
+            Self::Wish
+                | Self::Propose
+                | Self::AddRow
+                | Self::RestoreProposal
+                | Self::Run
+                | Self::ShowEdit
+                | Self::ShowResult
+                | Self::NextMap
+                | Self::VarySeed
+        )
     }
 
     /// Whether its shortcut is a plain key that must not fire while somebody types.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::edit::draft::Draft;
 use super::edit::made::Made;
+use super::mask::Mask;
 use crate::picture::Picture;
 
 /// Names a version within its document.
@@ -38,11 +39,20 @@ impl Standing {
     const FIRST: Self = Self { shown: 0, compared: 0, base: 0 };
 }
 
+/// A region that some lens made and that any lens may use: a cluster, what a question was about, something painted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NamedRegion {
+    /// Unique within the document: "cluster 4".
+    pub(crate) name: String,
+    pub(crate) mask: Mask,
+}
+
 /// What undo goes back to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
     pub(crate) standing: Standing,
     pub(crate) draft: Draft,
+    pub(crate) regions: Vec<NamedRegion>,
 }
 
 /// The open picture with its versions and what is set up for the next run.
@@ -53,26 +63,47 @@ pub(crate) struct Document {
     versions: Vec<Version>,
     pub(crate) standing: Standing,
     pub(crate) draft: Draft,
+    /// Kept for all lenses, oldest first.
+    pub(crate) regions: Vec<NamedRegion>,
 }
 
 impl Document {
     /// A document whose only version is the opened picture.
     pub(crate) fn new(original: Picture, draft: Draft, folder: PathBuf) -> Self {
         let first = Version { id: 0, parent: None, title: "Original".to_owned(), picture: original, made: None };
-        Self { folder, versions: vec![first], standing: Standing::FIRST, draft }
+        Self { folder, versions: vec![first], standing: Standing::FIRST, draft, regions: Vec::new() }
     }
 
     /// A document as it was kept; `None` if there is no version at all. What points nowhere points at the original.
-    pub(crate) fn restored(versions: Vec<Version>, standing: Standing, draft: Draft, folder: PathBuf) -> Option<Self> {
+    pub(crate) fn restored(
+        versions: Vec<Version>,
+        standing: Standing,
+        draft: Draft,
+        regions: Vec<NamedRegion>,
+        folder: PathBuf,
+    ) -> Option<Self> {
         let first = versions.first()?.id;
         let known = |id: VersionId| if versions.iter().any(|v| v.id == id) { id } else { first };
         let standing =
             Standing { shown: known(standing.shown), compared: known(standing.compared), base: known(standing.base) };
-        Some(Self { folder, versions, standing, draft })
+        Some(Self { folder, versions, standing, draft, regions })
     }
 
     pub(crate) fn state(&self) -> State {
-        State { standing: self.standing, draft: self.draft.clone() }
+        State { standing: self.standing, draft: self.draft.clone(), regions: self.regions.clone() }
+    }
+
+    /// Keeps a region for all lenses and returns the name it got: `name`, with a number if that is taken.
+    pub(crate) fn keep_region(&mut self, name: &str, mask: Mask) -> String {
+        let name = if name.trim().is_empty() { "region" } else { name.trim() };
+        if let Some(known) = self.regions.iter().find(|known| known.name == name && known.mask == mask) {
+            return known.name.clone();
+        }
+        let taken = |name: &str| self.regions.iter().any(|known| known.name == name);
+        let free = std::iter::once(name.to_owned()).chain((2_usize..).map(|n| format!("{name} ({n})")));
+        let name = free.into_iter().find(|name| !taken(name)).unwrap_or_default();
+        self.regions.push(NamedRegion { name: name.clone(), mask });
+        name
     }
 
     /// Adds a version made from `parent` and shows it.
@@ -124,5 +155,26 @@ impl Document {
         let order: Vec<VersionId> = self.tree().iter().map(|(_, v)| v.id).collect();
         let at = order.iter().position(|id| *id == self.standing.shown).unwrap_or(0);
         self.standing.shown = order[at.saturating_add_signed(steps).min(order.len() - 1)];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_get_names_of_their_own_and_undo_takes_them_back() {
+        let picture = Picture::from_rgb("p", image::RgbImage::new(40, 30));
+        let mut document = Document::new(picture, Draft::default(), PathBuf::new());
+        let before = document.state();
+        let mut mask = Mask::new((40, 30));
+        mask.rectangle(egui::pos2(0.0, 0.0), egui::pos2(0.5, 1.0), true);
+        assert_eq!(document.keep_region("cluster 4", mask.clone()), "cluster 4");
+        assert_eq!(document.keep_region("cluster 4", mask.clone()), "cluster 4", "the same again is the same");
+        mask.invert();
+        assert_eq!(document.keep_region("cluster 4", mask.clone()), "cluster 4 (2)");
+        assert_eq!(document.keep_region("  ", mask), "region");
+        assert_eq!(document.regions.len(), 3);
+        assert_ne!(document.state(), before);
     }
 }

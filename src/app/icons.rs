@@ -24,6 +24,10 @@ pub(crate) enum Icon {
     ZoomOut,
     Region,
     Rectangle,
+    Lasso,
+    Polygon,
+    Grow,
+    Shrink,
     Brush,
     Eraser,
     Invert,
@@ -62,13 +66,15 @@ pub(crate) enum Icon {
 enum Stroked {
     Line(&'static [(f32, f32)]),
     Closed(&'static [(f32, f32)]),
+    /// A filled shape without dents.
+    Full(&'static [(f32, f32)]),
     Circle(f32, f32, f32),
     Dot(f32, f32, f32),
     /// Centre, radius, from and to in turns clockwise from the right.
     Arc(f32, f32, f32, f32, f32),
 }
 
-use Stroked::{Arc, Circle, Closed, Dot, Line};
+use Stroked::{Arc, Circle, Closed, Dot, Full, Line};
 
 const FRAME: &[(f32, f32)] = &[(2.5, 3.5), (13.5, 3.5), (13.5, 12.5), (2.5, 12.5)];
 
@@ -135,6 +141,49 @@ fn strokes(icon: Icon) -> &'static [Stroked] {
         Icon::Rectangle => {
             &[Closed(FRAME), Dot(2.5, 3.5, 1.3), Dot(13.5, 3.5, 1.3), Dot(13.5, 12.5, 1.3), Dot(2.5, 12.5, 1.3)]
         }
+        Icon::Lasso => &[
+            Closed(&[
+                (8.0, 2.6),
+                (11.8, 3.6),
+                (13.6, 6.2),
+                (12.4, 8.8),
+                (8.6, 10.2),
+                (4.6, 9.6),
+                (2.6, 7.2),
+                (3.6, 4.2),
+            ]),
+            Line(&[(5.2, 9.8), (4.2, 11.4), (5.4, 12.4), (4.8, 14.0)]),
+        ],
+        Icon::Polygon => &[
+            Closed(&[(3.0, 5.0), (9.0, 2.8), (13.2, 7.4), (10.6, 13.0), (4.2, 12.0)]),
+            Dot(3.0, 5.0, 1.4),
+            Dot(9.0, 2.8, 1.4),
+            Dot(13.2, 7.4, 1.4),
+            Dot(10.6, 13.0, 1.4),
+            Dot(4.2, 12.0, 1.4),
+        ],
+        Icon::Grow => &[
+            Circle(8.0, 8.0, 2.6),
+            Line(&[(8.0, 4.0), (8.0, 1.6)]),
+            Line(&[(8.0, 12.0), (8.0, 14.4)]),
+            Line(&[(4.0, 8.0), (1.6, 8.0)]),
+            Line(&[(12.0, 8.0), (14.4, 8.0)]),
+            Line(&[(6.6, 2.8), (8.0, 1.4), (9.4, 2.8)]),
+            Line(&[(6.6, 13.2), (8.0, 14.6), (9.4, 13.2)]),
+            Line(&[(2.8, 6.6), (1.4, 8.0), (2.8, 9.4)]),
+            Line(&[(13.2, 6.6), (14.6, 8.0), (13.2, 9.4)]),
+        ],
+        Icon::Shrink => &[
+            Circle(8.0, 8.0, 2.0),
+            Line(&[(8.0, 1.4), (8.0, 4.2)]),
+            Line(&[(8.0, 14.6), (8.0, 11.8)]),
+            Line(&[(1.4, 8.0), (4.2, 8.0)]),
+            Line(&[(14.6, 8.0), (11.8, 8.0)]),
+            Line(&[(6.6, 3.0), (8.0, 4.4), (9.4, 3.0)]),
+            Line(&[(6.6, 13.0), (8.0, 11.6), (9.4, 13.0)]),
+            Line(&[(3.0, 6.6), (4.4, 8.0), (3.0, 9.4)]),
+            Line(&[(13.0, 6.6), (11.6, 8.0), (13.0, 9.4)]),
+        ],
         Icon::Brush => &[
             Line(&[(13.2, 2.8), (7.6, 8.6)]),
             Closed(&[(7.6, 8.6), (8.4, 10.8), (6.8, 13.0), (2.6, 13.4), (4.0, 11.8), (4.4, 9.6)]),
@@ -183,7 +232,7 @@ fn strokes(icon: Icon) -> &'static [Stroked] {
             Dot(10.2, 10.2, 1.0),
         ],
         Icon::Run => &[Closed(&[(4.5, 2.8), (13.0, 8.0), (4.5, 13.2)])],
-        Icon::Stop => &[Closed(&[(4.0, 4.0), (12.0, 4.0), (12.0, 12.0), (4.0, 12.0)])],
+        Icon::Stop => &[Full(&[(4.0, 4.0), (12.0, 4.0), (12.0, 12.0), (4.0, 12.0)])],
         Icon::Bell => &[
             Line(&[
                 (2.8, 11.5),
@@ -275,6 +324,7 @@ pub(crate) fn paint(painter: &Painter, rect: Rect, side: f32, icon: Icon, colour
         painter.add(match part {
             Line(points) => Shape::line(points.iter().copied().map(at).collect(), stroke),
             Closed(points) => Shape::closed_line(points.iter().copied().map(at).collect(), stroke),
+            Full(points) => Shape::convex_polygon(points.iter().copied().map(at).collect(), colour, Stroke::NONE),
             Circle(x, y, r) => Shape::circle_stroke(at((*x, *y)), r * scale, stroke),
             Dot(x, y, r) => Shape::circle_filled(at((*x, *y)), r * scale, colour),
             Arc(x, y, r, from, to) => {

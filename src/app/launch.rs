@@ -128,4 +128,63 @@ mod tests {
         assert!(has_display(|name| name == "DISPLAY"));
         assert!(has_display(|name| name == "WAYLAND_DISPLAY"));
     }
+
+    /// The window itself, drawn by nobody: what the graphics device says is put into its channel.
+    #[test]
+    fn after_a_lost_device_the_next_window_has_the_work() {
+        use egui_kittest::Harness;
+
+        let home = tempfile::tempdir().unwrap();
+        let picture = home.path().join("озеро 湖.png");
+        image::RgbImage::from_pixel(40, 30, image::Rgb([90, 120, 150])).save(&picture).unwrap();
+        let open = |picture: Option<PathBuf>, again: &Reopen| {
+            let folders = super::super::Folders::below(home.path());
+            let setup = Setup { picture, folders, samples: Vec::new(), ..Setup::default() };
+            let (again, before) = (Arc::clone(again), lock(again).take());
+            let mut setup = Some(setup);
+            Harness::builder().allow_missing_glyphs().build_eframe(move |cc| {
+                let mut app = Glassbox::new(cc, setup.take().expect("built once")).expect("a thread");
+                app.reopen(&cc.egui_ctx, again, before);
+                app
+            })
+        };
+        let until = |h: &mut Harness<'_, Glassbox>, there: &dyn Fn(&Glassbox) -> bool| {
+            for _ in 0..4000 {
+                h.step();
+                if there(h.state()) {
+                    return;
+                }
+                std::thread::park_timeout(std::time::Duration::from_millis(1));
+            }
+            panic!("it did not come: {:?}", h.state().notices.headlines());
+        };
+        let again = Reopen::default();
+        let mut h = open(Some(picture), &again);
+        until(&mut h, &|app| app.document.is_some());
+        let document = h.state_mut().document.as_mut().unwrap();
+        document.draft.wish = "make it feel like winter".to_owned();
+        let folder = document.folder.clone();
+        let (sender, complaints) = channel();
+        h.state_mut().graphics = complaints;
+        // A refusal is told and the window lives on; a loss ends it.
+        sender.send(Complaint::Refused("validation".to_owned())).unwrap();
+        h.step();
+        let closes = |h: &Harness<'_, Glassbox>| {
+            h.output().viewport_output.values().any(|out| out.commands.contains(&egui::ViewportCommand::Close))
+        };
+        assert!(!closes(&h) && h.state().notices.headlines().contains(&"The graphics driver reported a fault"));
+        sender.send(Complaint::Lost).unwrap();
+        h.step();
+        assert!(closes(&h));
+        assert_eq!(*lock(&again), Some(Some(folder)));
+        drop(h);
+
+        let mut h = open(None, &again);
+        assert!(lock(&again).is_none(), "the next window does not open another");
+        until(&mut h, &|app| app.document.is_some());
+        let app = h.state();
+        assert_eq!(app.document.as_ref().unwrap().draft.wish, "make it feel like winter");
+        assert_eq!(app.document.as_ref().unwrap().name(), "озеро 湖.png");
+        assert!(app.notices.headlines().contains(&"The graphics device was lost"));
+    }
 }

@@ -1,7 +1,8 @@
 //! The window: shows the open picture and its versions, builds requests for the engine, shows what comes back.
 //!
 //! [`Glassbox`] is the whole of it; `shell` draws the bars and panels around the picture, `opening` brings pictures in
-//! and out, `document` holds the versions, `commands` is the one list of everything that can be done.
+//! and out, `document` holds the versions, `commands` is the one list of everything that can be done, `lens` the place
+//! where a lens is joined to all of them.
 
 mod background;
 mod commands;
@@ -14,6 +15,8 @@ mod folders;
 mod history;
 mod icons;
 mod launch;
+mod lens;
+mod mask;
 mod notices;
 mod opening;
 mod samples;
@@ -33,11 +36,13 @@ use egui::Context;
 use commands::Command;
 pub use dialogs::{Choice, FileDialogs, SystemDialogs};
 use document::{Document, State, VersionId};
-use edit::Lens;
-pub use edit::work::{Editor, Models, Offer, Question, Suggestion, Workshop};
+use edit::EditLens;
+pub use edit::language::Language;
+pub use edit::work::{Editor, LanguageFound, Models, Offer, Question, Suggestion, Workshop, Writer};
 pub use folders::Folders;
 use history::History;
 use launch::{Complaint, Reopen};
+use lens::LensKind;
 use notices::{Level, Notices};
 use opening::Files;
 use session::Keeper;
@@ -45,7 +50,7 @@ use settings::{SettingsStore, ThemeChoice};
 use widgets::compare::{Mode, View};
 use widgets::picture_view::PictureTexture;
 
-use crate::engine::{Engine, default_budget};
+use crate::engine::{Engine, default_budget, memory};
 
 /// Opens the window, on `picture` if one is given, and returns when it is closed.
 ///
@@ -67,6 +72,8 @@ pub struct Setup {
     pub workshop: Arc<dyn Workshop>,
     /// Pictures to try it on.
     pub samples: Vec<PathBuf>,
+    /// How many bytes the program holds, for the status line; `None` where nobody can tell.
+    pub memory: fn() -> Option<u64>,
 }
 
 impl Default for Setup {
@@ -77,6 +84,7 @@ impl Default for Setup {
             dialogs: Arc::new(SystemDialogs),
             workshop: Arc::new(Models),
             samples: samples::of_this_machine(),
+            memory: memory::resident,
         }
     }
 }
@@ -98,7 +106,7 @@ pub struct Glassbox {
     /// Documents with runs that have not ended.
     parked: Vec<Document>,
     history: History<Option<State>>,
-    lens: Lens,
+    edit: EditLens,
     keeper: Keeper,
     crash_notes: PathBuf,
     /// What was kept last of the open document, and when (the window's clock).
@@ -113,6 +121,7 @@ pub struct Glassbox {
     zoom: f32,
     pointer: Option<(u32, u32, [u8; 3])>,
     difference: difference::Difference,
+    gauge: shell::status::MemoryGauge,
 }
 
 impl std::fmt::Debug for Glassbox {
@@ -134,7 +143,7 @@ impl Glassbox {
         let (settings, complaint) = SettingsStore::load(&setup.folders);
         let repaint = ctx.clone();
         let engine = Engine::start(default_budget(), Arc::new(move || repaint.request_repaint()))?;
-        let lens = Lens::new(setup.workshop, &settings.now.editor);
+        let edit = EditLens::new(setup.workshop, &settings.now.editor);
         let mut app = Self {
             settings,
             notices: Notices::default(),
@@ -144,7 +153,7 @@ impl Glassbox {
             document: None,
             parked: Vec::new(),
             history: History::new(None),
-            lens,
+            edit,
             keeper: Keeper::start(setup.folders.data.join("sessions")),
             crash_notes: setup.folders.crash_notes(),
             kept: (None, 0.0),
@@ -157,6 +166,7 @@ impl Glassbox {
             zoom: 1.0,
             pointer: None,
             difference: difference::Difference::default(),
+            gauge: shell::status::MemoryGauge::new(setup.memory),
         };
         app.apply_settings(ctx);
         if let Some(complaint) = complaint {
@@ -202,11 +212,10 @@ impl Glassbox {
 
     /// Shows `document` in place of what was open; that is kept, and lives on while runs of it are open.
     fn show_document(&mut self, document: Document) {
-        self.stop_painting();
-        self.close_grid_of_seeds();
+        self.lenses_leave_document();
         if let Some(before) = self.document.take() {
             self.keeper.keep(&before);
-            if self.lens.runs.open().any(|run| run.document == before.folder) {
+            if self.edit.runs.open().any(|run| run.document == before.folder) {
                 self.parked.push(before);
             } else {
                 self.keeper.close(&before.folder);
@@ -219,14 +228,15 @@ impl Glassbox {
         self.files.forget_offer();
         self.view = View::default();
         self.mode = Mode::Single;
-        self.lens.show_new_document();
         self.document = Some(document);
+        self.lenses_meet_document();
     }
 
     fn stand(&mut self, state: Option<Option<State>>) {
         if let (Some(Some(state)), Some(document)) = (state, &mut self.document) {
             document.standing = state.standing;
             document.draft = state.draft;
+            document.regions = state.regions;
         }
     }
 
@@ -242,7 +252,7 @@ impl Glassbox {
         if let Some(document) = self.document.iter().chain(&self.parked).find(|document| document.folder == folder) {
             self.keeper.keep(document);
         }
-        let runs = &self.lens.runs;
+        let runs = &self.edit.runs;
         let keeper = &self.keeper;
         self.parked.retain(|document| {
             let open = runs.open().any(|run| run.document == document.folder);
@@ -285,13 +295,19 @@ impl Glassbox {
             Command::PreviousVersion | Command::NextVersion => {
                 self.document.as_ref().is_some_and(|d| d.tree().len() > 1)
             }
+            Command::CompareWithShown => {
+                self.document.as_ref().is_some_and(|d| d.standing.compared != d.standing.shown)
+            }
+            Command::StartFromShown => self.document.as_ref().is_some_and(|d| d.standing.base != d.standing.shown),
             Command::Propose => self.can_propose(),
             Command::Run => self.document.is_some() && self.lacks().is_none(),
-            Command::Cancel => self.is_working() || self.is_painting() || self.seeds_are_open(),
-            Command::CancelAll => self.is_working(),
+            Command::Cancel => self.lenses_work() || self.is_painting() || self.seeds_are_open(),
+            Command::CancelAll => self.lenses_work(),
+            Command::Lens(_) => LensKind::are_many(),
+            Command::Region(act) => self.can_do_to_region(act),
             Command::RestoreProposal => self.document.as_ref().is_some_and(|d| d.draft.differs_from_proposal()),
             Command::NextMap => self.document_made().is_some_and(|made| !made.contributions.is_empty()),
-            Command::ExportMap => self.document_made().is_some() && self.lens.inspection.pinned.is_some(),
+            Command::ExportMap => self.document_made().is_some() && self.edit.inspection.pinned.is_some(),
             Command::CopyRecipe | Command::VarySeed => self.document_made().is_some(),
             Command::Export
             | Command::Wish
@@ -315,8 +331,12 @@ impl Glassbox {
             return;
         }
         self.record();
+        if command.is_of_the_edit_panel() {
+            self.show_lens(LensKind::Edit);
+        }
         match command {
             Command::Continue => self.overlay.open_earlier(),
+            Command::Language => self.overlay.open_language(),
             Command::Wish
             | Command::Propose
             | Command::AddRow
@@ -331,6 +351,8 @@ impl Glassbox {
             | Command::ExportMap
             | Command::CopyRecipe
             | Command::VarySeed => self.act_on_edit(ctx, command),
+            Command::Lens(kind) => self.show_lens(kind),
+            Command::Region(act) => self.act_on_region(ctx, act),
             Command::LivePreview => self.settings.now.preview ^= true,
             Command::CompareDifference => self.mode = Mode::Difference,
             Command::Open => self.ask_what_to_open(ctx),
@@ -354,6 +376,15 @@ impl Glassbox {
             Command::PreviousVersion | Command::NextVersion => {
                 if let Some(document) = &mut self.document {
                     document.walk(if command == Command::NextVersion { 1 } else { -1 });
+                }
+            }
+            Command::CompareWithShown | Command::StartFromShown => {
+                if let Some(document) = &mut self.document {
+                    let shown = document.standing.shown;
+                    match command {
+                        Command::CompareWithShown => document.standing.compared = shown,
+                        _ => document.standing.base = shown,
+                    }
                 }
             }
             Command::ToggleFilmstrip => self.settings.now.filmstrip_open ^= true,
@@ -387,7 +418,7 @@ impl eframe::App for Glassbox {
             }
         }
         self.poll_files(ctx);
-        self.poll_lens(ctx);
+        self.poll_lenses(ctx);
         let overlay_open = self.overlay.is_open() || self.notices.history_open || self.files.asks_for_a_path();
         for command in commands::pressed(ctx, overlay_open) {
             self.act(ctx, command);

@@ -41,6 +41,7 @@ pub(super) enum Purpose {
     Open,
     Export,
     Map,
+    Region,
 }
 
 /// A picture with the recipe its file carries.
@@ -130,7 +131,15 @@ impl Glassbox {
         });
     }
 
-    fn ask_for_file(&mut self, purpose: Purpose, show: impl FnOnce() -> Result<Choice, String> + Send + 'static) {
+    pub(super) fn dialogs(&self) -> &Arc<dyn FileDialogs> {
+        &self.files.dialogs
+    }
+
+    pub(super) fn ask_for_file(
+        &mut self,
+        purpose: Purpose,
+        show: impl FnOnce() -> Result<Choice, String> + Send + 'static,
+    ) {
         // One dialog at a time; the one that is open has the person's attention.
         if self.files.asking.is_none() {
             self.files.asking = Some((purpose, Background::start("a file dialog", show)));
@@ -149,10 +158,11 @@ impl Glassbox {
             (Choice::Path(path), Purpose::Open) => self.open_path(ctx, path),
             (Choice::Path(path), Purpose::Export) => self.export_to(ctx, path),
             (Choice::Path(path), Purpose::Map) => self.export_map_to(ctx, &path),
+            (Choice::Path(path), Purpose::Region) => self.region_from_file(ctx, path),
             (Choice::Nothing, _) => {}
             (Choice::Unavailable, _) => {
                 let begin = match purpose {
-                    Purpose::Open => String::new(),
+                    Purpose::Open | Purpose::Region => String::new(),
                     Purpose::Export | Purpose::Map => {
                         let folder = self.settings.now.folder.clone().unwrap_or_default();
                         let name = if purpose == Purpose::Map { self.suggested_map() } else { self.suggested_name() };
@@ -188,10 +198,10 @@ impl Glassbox {
     }
 
     fn suggested_map(&self) -> Option<String> {
-        let (made, index) = (self.document_made()?, self.lens.inspection.pinned?);
+        let (made, index) = (self.document_made()?, self.edit.inspection.pinned?);
         let one = made.contributions.get(index)?;
         let stem = Path::new(self.document.as_ref()?.name()).file_stem()?.to_string_lossy().into_owned();
-        Some(format!("{stem} - instruction {} - {}.png", one.row + 1, self.lens.inspection.kind.name()))
+        Some(format!("{stem} - instruction {} - {}.png", one.row + 1, self.edit.inspection.kind.name()))
     }
 
     pub(super) fn ask_where_to_export_the_map(&mut self, ctx: &Context) {
@@ -206,10 +216,10 @@ impl Glassbox {
     }
 
     fn export_map_to(&mut self, ctx: &Context, path: &Path) {
-        let Some((made, index)) = self.document_made().zip(self.lens.inspection.pinned) else { return };
+        let Some((made, index)) = self.document_made().zip(self.edit.inspection.pinned) else { return };
         let Some(one) = made.contributions.get(index) else { return };
         let Some(document) = &self.document else { return };
-        let values = Arc::clone(one.map(self.lens.inspection.kind));
+        let values = Arc::clone(one.map(self.edit.inspection.kind));
         let source = Arc::clone(&document.shown().picture.rgb);
         let (plan, (width, height)) = (made.plan.clone(), made.grid);
         let (ctx, path) = (ctx.clone(), path.with_extension("png"));
@@ -383,7 +393,7 @@ impl Glassbox {
                     if let Some(document) = &mut self.document {
                         document.draft = draft;
                     }
-                    let here = self.lens.workshop.look_up(&editor).is_ok();
+                    let here = self.edit.workshop.look_up(&editor).is_ok();
                     let words = if here || editor.is_empty() {
                         "The panel is set up as the recipe says".to_owned()
                     } else {

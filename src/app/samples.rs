@@ -80,7 +80,8 @@ impl Card {
         let p = palette(ui.ctx());
         let name = title(&self.path);
         let (rect, response) = ui.allocate_exact_size(CARD, Sense::click());
-        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Sample: {name}")));
+        let seen = if self.texture.is_some() { "" } else { ", loading" };
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Sample: {name}{seen}")));
         let round = CornerRadius::same(radius::CARD);
         let painter = ui.painter_at(rect.expand(2.0));
         painter.rect_filled(rect, round, p.raised);

@@ -42,6 +42,8 @@ struct StoredDocument {
     standing: Standing,
     #[serde(default)]
     draft: Value,
+    #[serde(default)]
+    regions: Vec<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -247,6 +249,7 @@ fn write(document: &Document, open: &mut HashMap<PathBuf, File>) -> Result<(), S
         versions,
         standing: document.standing,
         draft: serde_json::to_value(&document.draft).map_err(|error| error.to_string())?,
+        regions: document.regions.iter().filter_map(|region| serde_json::to_value(region).ok()).collect(),
     };
     write_json(&folder.join("document.json"), &stored)
 }
@@ -376,7 +379,9 @@ pub(crate) fn restore(folder: &Path) -> Result<(Document, Vec<String>), String> 
         versions.push(Version { id: one.id, parent, title: one.title, picture, made });
     }
     let draft: Draft = serde_json::from_value(stored.draft).unwrap_or_default();
-    Document::restored(versions, stored.standing, draft, folder.to_owned())
+    // A region that cannot be understood is left out: it can be made again, and what used it has its own copy.
+    let regions = stored.regions.into_iter().filter_map(|region| serde_json::from_value(region).ok()).collect();
+    Document::restored(versions, stored.standing, draft, regions, folder.to_owned())
         .map(|document| (document, notes))
         .ok_or_else(|| format!("{} holds no picture", folder.display()))
 }

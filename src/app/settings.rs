@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::edit::language::LanguageSettings;
 use super::folders::Folders;
+use super::lens::LensKind;
 use crate::ops::device::{DeviceChoice, Precision};
 
 /// Light, dark, or as the system.
@@ -31,10 +33,12 @@ pub(crate) struct Settings {
     /// Where the last dialog was.
     pub(crate) folder: Option<PathBuf>,
     pub(crate) filmstrip_open: bool,
+    /// The lens that is open.
+    pub(crate) lens: LensKind,
     /// The editor: a model's or pack's name, or a folder.
     pub(crate) editor: String,
-    /// The captioner and specifier, likewise.
-    pub(crate) language: String,
+    /// Who describes pictures and writes instructions.
+    pub(crate) language_model: LanguageSettings,
     pub(crate) device: DeviceChoice,
     pub(crate) precision: Precision,
     /// Shows the picture while it forms.
@@ -53,8 +57,9 @@ impl Default for Settings {
             recent: Vec::new(),
             folder: None,
             filmstrip_open: true,
+            lens: LensKind::default(),
             editor: "starter".to_owned(),
-            language: "starter".to_owned(),
+            language_model: LanguageSettings::default(),
             device: DeviceChoice::Auto,
             precision: Precision::Auto,
             preview: true,

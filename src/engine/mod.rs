@@ -13,6 +13,7 @@ mod queue;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use poll_promise::Promise;
@@ -77,6 +78,8 @@ impl<T: Send + 'static> Ticket<T> {
 #[derive(Debug)]
 pub struct Engine {
     queue: Arc<Queue>,
+    budget: u64,
+    model_bytes: Arc<AtomicU64>,
     waker: WakerSlot,
     thread: Option<JoinHandle<()>>,
 }
@@ -104,14 +107,15 @@ impl Engine {
     pub fn start(budget: u64, waker: Waker) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let served = Arc::clone(&queue);
+        let mut models = ModelCache::new(budget);
+        let model_bytes = models.held();
         let thread = std::thread::Builder::new().name("inference".to_owned()).spawn(move || {
-            let mut models = ModelCache::new(budget);
             while let Some(next) = served.next() {
                 (next.work)(&mut models);
                 served.finished(next.id);
             }
         })?;
-        Ok(Self { queue, waker: WakerSlot(waker), thread: Some(thread) })
+        Ok(Self { queue, budget, model_bytes, waker: WakerSlot(waker), thread: Some(thread) })
     }
 
     /// Puts a job at the end of the queue.
@@ -140,6 +144,18 @@ impl Engine {
     #[must_use]
     pub fn jobs(&self) -> Vec<JobView> {
         self.queue.jobs()
+    }
+
+    /// Bytes of the models that are loaded now.
+    #[must_use]
+    pub fn model_bytes(&self) -> u64 {
+        self.model_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that loaded models may take together.
+    #[must_use]
+    pub fn budget(&self) -> u64 {
+        self.budget
     }
 
     /// Moves a waiting job to `place` among the waiting (0: next). Does nothing to a job that runs or has ended.

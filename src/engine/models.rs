@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Loaded models by key (what it is, where it lies, on which device and precision).
 ///
@@ -12,6 +13,8 @@ pub struct ModelCache {
     budget: u64,
     clock: u64,
     entries: HashMap<String, Entry>,
+    /// [`ModelCache::bytes`], for whoever looks from another thread.
+    held: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -25,7 +28,7 @@ impl ModelCache {
     /// An empty cache that keeps models of at most `budget` bytes together.
     #[must_use]
     pub fn new(budget: u64) -> Self {
-        Self { budget, clock: 0, entries: HashMap::new() }
+        Self { budget, clock: 0, entries: HashMap::new(), held: Arc::default() }
     }
 
     /// The model of that key, loaded by `load` if it is not there. Room for `bytes` is made before loading.
@@ -45,9 +48,11 @@ impl ModelCache {
         }
         self.entries.remove(key);
         self.make_room(bytes);
+        self.note();
         let model = Arc::new(load()?);
         let entry = Entry { model: Arc::<T>::clone(&model), bytes, used: self.clock };
         self.entries.insert(key.to_owned(), entry);
+        self.note();
         Ok(model)
     }
 
@@ -67,6 +72,16 @@ impl ModelCache {
         self.entries.values().map(|e| e.bytes).sum()
     }
 
+    /// Follows [`ModelCache::bytes`], readable from any thread.
+    #[must_use]
+    pub fn held(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.held)
+    }
+
+    fn note(&self) {
+        self.held.store(self.bytes(), Ordering::Relaxed);
+    }
+
     /// Whether a model of that key is held.
     #[must_use]
     pub fn holds(&self, key: &str) -> bool {
@@ -76,6 +91,7 @@ impl ModelCache {
     /// Drops everything (after a failure, or at the person's wish).
     pub fn clear(&mut self) {
         self.entries.clear();
+        self.note();
     }
 }
 
@@ -101,7 +117,9 @@ mod tests {
         assert!(!load(&mut cache, "a", 4));
         assert!(load(&mut cache, "c", 4));
         assert!(cache.holds("a") && cache.holds("c") && !cache.holds("b"));
-        assert_eq!(cache.bytes(), 8);
+        assert_eq!((cache.bytes(), cache.held().load(Ordering::Relaxed)), (8, 8));
+        cache.clear();
+        assert_eq!(cache.held().load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -57,6 +57,8 @@ struct Written {
     steps: usize,
     started: Option<Instant>,
     stage_started: Option<Instant>,
+    /// When the last step was done.
+    stepped: Option<Instant>,
     ended: Option<Instant>,
     preview: Option<Arc<RgbImage>>,
     text: String,
@@ -89,6 +91,7 @@ impl Monitor {
             steps: 0,
             started: None,
             stage_started: None,
+            stepped: None,
             ended: None,
             preview: None,
             text: String::new(),
@@ -139,12 +142,16 @@ impl Monitor {
             w.step = 0;
             w.steps = steps;
             w.stage_started = Some(Instant::now());
+            w.stepped = None;
         });
     }
 
     /// `done` steps of the stage are done.
     pub fn step(&self, done: usize) {
-        self.change(|w| w.step = done);
+        self.change(|w| {
+            w.step = done;
+            w.stepped = Some(Instant::now());
+        });
     }
 
     /// Shows the estimated result so far.
@@ -175,10 +182,13 @@ impl Monitor {
         let w = self.written();
         let end = w.ended.unwrap_or_else(Instant::now);
         let since = |start: Option<Instant>| start.map_or(Duration::ZERO, |s| end.saturating_duration_since(s));
-        let per_step = (w.step > 0).then(|| since(w.stage_started) / u32::try_from(w.step).unwrap_or(u32::MAX));
+        // By the steps that are done: the rate stays still between them, and the time left runs down.
+        let in_steps = w.stepped.zip(w.stage_started).map(|(last, began)| last.saturating_duration_since(began));
+        let per_step = in_steps.filter(|_| w.step > 0).map(|time| time / u32::try_from(w.step).unwrap_or(u32::MAX));
         let remaining = per_step
             .filter(|_| w.steps > 0 && w.state == JobState::Running)
-            .map(|each| each * u32::try_from(w.steps.saturating_sub(w.step)).unwrap_or(u32::MAX));
+            .map(|each| each * u32::try_from(w.steps.saturating_sub(w.step)).unwrap_or(u32::MAX))
+            .map(|all| all.saturating_sub(since(w.stepped)));
         Snapshot {
             state: w.state,
             stage: w.stage.clone(),

@@ -99,6 +99,26 @@ impl Compute {
     }
 }
 
+/// What [`Compute::open`] comes to, in the words of [`Compute::describe`], without opening anything.
+#[must_use]
+pub fn describe(device: DeviceChoice, precision: Precision) -> String {
+    let (cuda, metal) = (candle_core::utils::cuda_is_available(), candle_core::utils::metal_is_available());
+    let name = match device {
+        DeviceChoice::Cuda => "CUDA",
+        DeviceChoice::Metal => "Metal",
+        DeviceChoice::Auto if cuda => "CUDA",
+        DeviceChoice::Auto if metal => "Metal",
+        DeviceChoice::Auto | DeviceChoice::Cpu => "CPU",
+    };
+    let precision = match precision {
+        _ if name == "CPU" => "f32",
+        Precision::F32 => "f32",
+        Precision::Auto | Precision::F16 => "f16",
+        Precision::Bf16 => "bf16",
+    };
+    format!("{name}, {precision}")
+}
+
 fn cuda() -> Result<Device, DeviceError> {
     if !candle_core::utils::cuda_is_available() {
         return Err(DeviceError::NotBuilt("cuda"));
@@ -121,6 +141,7 @@ mod tests {
     fn the_cpu_is_always_there_in_f32() {
         let compute = Compute::open(DeviceChoice::Cpu, Precision::Auto).expect("the CPU");
         assert_eq!(compute.describe(), "CPU, f32");
+        assert_eq!(describe(DeviceChoice::Cpu, Precision::Auto), compute.describe());
         assert!(matches!(Compute::open(DeviceChoice::Cpu, Precision::F16), Err(DeviceError::CpuPrecision)));
     }
 }

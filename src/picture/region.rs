@@ -81,6 +81,20 @@ impl Region {
             .map_or_else(|| self.clone(), |mask| Self { mask: Arc::new(mask) })
     }
 
+    /// The region with its edge moved `by` pixels outwards (inwards if negative), round at corners. The result is hard:
+    /// what was at least half inside is inside. The picture's rim is no edge: a region that touches it stays there.
+    #[must_use]
+    pub fn grown(&self, by: f32) -> Self {
+        let outwards = by > 0.0;
+        let (w, h) = (self.mask.width() as usize, self.mask.height() as usize);
+        // Shrinking is the outside growing.
+        let grows: Vec<bool> = self.mask.iter().map(|value| (*value >= 128) == outwards).collect();
+        let reached = within(&grows, w, h, by.abs());
+        let bytes = reached.into_iter().map(|reached| if reached == outwards { 255 } else { 0 }).collect();
+        GrayImage::from_raw(w as u32, h as u32, bytes)
+            .map_or_else(|| self.clone(), |mask| Self { mask: Arc::new(mask) })
+    }
+
     /// The region on a grid over the working picture, `[height * width]` in 0..=1, each cell the mean of its pixels.
     #[must_use]
     pub fn to_grid(&self, plan: &WorkingPlan, height: u32, width: u32) -> Vec<f32> {
@@ -116,6 +130,32 @@ fn box_blur_rows(values: &[f32], width: usize, radius: usize) -> Vec<f32> {
         for (x, value) in out.iter_mut().enumerate() {
             *value = (sum / (2 * radius + 1) as f64) as f32;
             sum += at(x as isize + r + 1) - at(x as isize - r);
+        }
+    });
+    out
+}
+
+/// Which cells lie at most `radius` from one that is set: a dilation by a disc, row by row with running counts.
+fn within(set: &[bool], width: usize, height: usize, radius: f32) -> Vec<bool> {
+    if width == 0 {
+        return Vec::new();
+    }
+    let mut counts = vec![0_u32; (width + 1) * height];
+    for (row, counts) in set.chunks(width).zip(counts.chunks_mut(width + 1)) {
+        for (x, cell) in row.iter().enumerate() {
+            counts[x + 1] = counts[x] + u32::from(*cell);
+        }
+    }
+    let reach = radius.clamp(0.0, width.max(height) as f32);
+    let mut out = vec![false; set.len()];
+    out.par_chunks_mut(width).enumerate().for_each(|(y, out)| {
+        let rows = y.saturating_sub(reach as usize)..(y + reach as usize + 1).min(height);
+        for (from, counts) in rows.clone().zip(counts.chunks(width + 1).skip(rows.start)) {
+            let dy = from.abs_diff(y) as f32;
+            let half = (reach * reach - dy * dy).max(0.0).sqrt() as usize;
+            for (x, cell) in out.iter_mut().enumerate() {
+                *cell |= counts[(x + half + 1).min(width)] > counts[x.saturating_sub(half)];
+            }
         }
     });
     out
@@ -186,6 +226,22 @@ mod tests {
         let region = left_half();
         assert_eq!(region.inverted().inverted(), region);
         assert!(region.union(&region.inverted()).mask().iter().all(|v| *v == 255));
+    }
+
+    #[test]
+    fn growing_moves_the_edge_by_as_many_pixels_and_shrinking_moves_it_back() {
+        let at = |region: &Region, x: u32, y: u32| region.mask().get_pixel(x, y).0[0];
+        let grown = left_half().grown(5.0);
+        assert_eq!((at(&grown, 36, 16), at(&grown, 37, 16)), (255, 0));
+        assert_eq!(grown.grown(-5.0), left_half());
+        let shrunk = left_half().grown(-5.0);
+        assert_eq!((at(&shrunk, 26, 0), at(&shrunk, 27, 0), at(&shrunk, 0, 31)), (255, 0, 255), "the rim is no edge");
+        // One pixel becomes a disc.
+        let disc = Region::from_fn((64, 64), |x, y| (x, y) == (30, 30)).grown(10.0);
+        let area = disc.mask().iter().filter(|v| **v == 255).count() as f32;
+        assert!((area / (std::f32::consts::PI * 100.0) - 1.0).abs() < 0.05, "{area}");
+        assert_eq!(left_half().grown(1e9), Region::from_fn((64, 32), |_, _| true));
+        assert_eq!(left_half().grown(f32::NAN).size(), (64, 32));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::made::{How, Made};
 use super::runs::{Aim, Ended, Order};
 use super::seeds::Seeds;
-use super::work::{self, Question, Suggestion};
+use super::work::{self, Question, Suggestion, Writer};
 use crate::app::Glassbox;
 use crate::app::commands::Command;
 use crate::app::document::{Document, VersionId};
@@ -34,14 +34,14 @@ impl Glassbox {
     }
 
     pub(super) fn usual_settings(&self) -> EditSettings {
-        self.lens.usual.as_ref().ok().and_then(Clone::clone).unwrap_or_default()
+        self.edit.usual.as_ref().ok().and_then(Clone::clone).unwrap_or_default()
     }
 
     /// Makes `name` the editor for the next runs, with its usual settings.
     pub(in crate::app) fn choose_editor(&mut self, name: String) {
-        self.lens.usual = self.lens.workshop.look_up(&name);
+        self.edit.usual = self.edit.workshop.look_up(&name);
         self.settings.now.editor = name;
-        match &self.lens.usual {
+        match &self.edit.usual {
             Ok(_) => {
                 let usual = self.usual_settings();
                 if let Some(document) = &mut self.document {
@@ -56,15 +56,22 @@ impl Glassbox {
         }
     }
 
+    /// Whether there is somebody to ask, and free.
+    pub(super) fn can_ask(&self) -> bool {
+        self.edit.asking.is_none() && self.settings.now.language_model.lacks().is_none()
+    }
+
     /// Whether a question can be put to the language model now.
     pub(in crate::app) fn can_propose(&self) -> bool {
-        self.lens.asking.is_none() && self.document.as_ref().is_some_and(|d| !d.draft.wish.trim().is_empty())
+        self.edit.asking.is_none()
+            && self.settings.now.language_model.lacks().is_none()
+            && self.document.as_ref().is_some_and(|d| !d.draft.wish.trim().is_empty())
     }
 
     /// Asks the language model.
     pub(in crate::app) fn ask(&mut self, wanted: Wanted) {
         let Some(document) = &self.document else { return };
-        if self.lens.asking.is_some() {
+        if self.edit.asking.is_some() || self.settings.now.language_model.lacks().is_some() {
             return;
         }
         let draft = &document.draft;
@@ -93,23 +100,24 @@ impl Glassbox {
             Wanted::All => format!("Propose: {}", question.wish),
             Wanted::One(_) => "Propose another instruction".to_owned(),
         };
-        let workshop = self.lens.workshop.clone();
-        let language = self.settings.now.language.clone();
+        let workshop = self.edit.workshop.clone();
+        let language = self.settings.now.language_model.chosen();
+        let writer = Writer { language, device: self.settings.now.device, precision: self.settings.now.precision };
         let ticket = work::submit(&self.engine, title, move |context| match wanted {
             Wanted::Caption => {
-                let caption = workshop.caption(&question.picture, &language, context)?;
+                let caption = workshop.caption(&question.picture, &writer, context)?;
                 Ok(Suggestion { caption, ..Suggestion::default() })
             }
-            Wanted::All | Wanted::One(_) => workshop.specify(question, &language, context),
+            Wanted::All | Wanted::One(_) => workshop.specify(question, &writer, context),
         });
-        self.lens.asking = Some(Asking::new(wanted, document.folder.clone(), ticket));
+        self.edit.asking = Some(Asking::new(wanted, document.folder.clone(), ticket));
     }
 
     fn poll_asking(&mut self) {
-        let Some(asking) = &mut self.lens.asking else { return };
+        let Some(asking) = &mut self.edit.asking else { return };
         let Some(answer) = asking.take() else { return };
         let (wanted, folder) = (asking.wanted, asking.document.clone());
-        self.lens.asking = None;
+        self.edit.asking = None;
         match answer {
             Ok(suggestion) => {
                 let notice = suggestion.notice.clone();
@@ -122,7 +130,8 @@ impl Glassbox {
             }
             Err(JobError::Cancelled | JobError::Closing) => {}
             Err(error) => {
-                let advice = "You can write the instructions by hand and run them.";
+                let advice =
+                    "You can choose another language model beside “Propose”, or write the instructions by hand.";
                 self.notices.explain(Level::Error, "Nothing was proposed", format!("{error}. {advice}"));
             }
         }
@@ -131,7 +140,7 @@ impl Glassbox {
     /// Why nothing can be run now, if nothing can.
     pub(in crate::app) fn lacks(&self) -> Option<String> {
         let document = self.document.as_ref()?;
-        if let Err(sentence) = &self.lens.usual {
+        if let Err(sentence) = &self.edit.usual {
             return Some(sentence.clone());
         }
         document.draft.lacks().map(str::to_owned)
@@ -172,8 +181,8 @@ impl Glassbox {
         let (device, precision) = (self.settings.now.device, self.settings.now.precision);
         let with = work::Editor { name: editor.clone(), device, precision };
         let shown = document.standing.shown;
-        let ticket = work::submit_edit(&self.engine, &self.lens.workshop, &title, &draft, picture, with);
-        self.lens.runs.add(Order { document: folder, base, shown, title, draft, editor, aim }, ticket);
+        let ticket = work::submit_edit(&self.engine, &self.edit.workshop, &title, &draft, picture, with);
+        self.edit.runs.add(Order { document: folder, base, shown, title, draft, editor, aim }, ticket);
     }
 
     /// Four runs of a version's recipe that differ in the seed.
@@ -187,14 +196,14 @@ impl Glassbox {
             let title = How::Seed.title(&draft);
             self.submit_to(draft, base, made.editor.clone(), title, Aim::Cell(cell));
         }
-        self.lens.seeds = Some(seeds);
+        self.edit.seeds = Some(seeds);
     }
 
     /// Leaves the grid of seeds; what has not been made by then is not made.
     pub(in crate::app) fn close_grid_of_seeds(&mut self) {
-        if self.lens.seeds.take().is_some() {
+        if self.edit.seeds.take().is_some() {
             let cells: Vec<JobId> =
-                self.lens.runs.open().filter(|run| matches!(run.aim, Aim::Cell(_))).map(|run| run.id).collect();
+                self.edit.runs.open().filter(|run| matches!(run.aim, Aim::Cell(_))).map(|run| run.id).collect();
             for id in cells {
                 self.engine.cancel(id);
             }
@@ -202,15 +211,16 @@ impl Glassbox {
     }
 
     /// Takes what the inference thread has brought.
-    pub(in crate::app) fn poll_lens(&mut self, ctx: &Context) {
+    pub(in crate::app) fn poll_edit(&mut self, ctx: &Context) {
         self.poll_asking();
-        for (id, brought) in self.lens.runs.take() {
+        self.poll_region_file();
+        for (id, brought) in self.edit.runs.take() {
             match brought {
                 Ok((outcome, recipe)) => self.finished(ctx, id, &outcome, recipe),
-                Err(JobError::Cancelled | JobError::Closing) => self.lens.runs.end(id, Ended::Cancelled),
+                Err(JobError::Cancelled | JobError::Closing) => self.edit.runs.end(id, Ended::Cancelled),
                 Err(error) => {
-                    let title = self.lens.runs.get(id).map_or_else(String::new, |run| run.title.clone());
-                    self.lens.runs.end(id, Ended::Failed(error.to_string()));
+                    let title = self.edit.runs.get(id).map_or_else(String::new, |run| run.title.clone());
+                    self.edit.runs.end(id, Ended::Failed(error.to_string()));
                     let meaning = "Your picture and everything you set up are as they were.";
                     self.notices.explain(
                         Level::Error,
@@ -219,12 +229,12 @@ impl Glassbox {
                     );
                 }
             }
-            self.lens.preview = None;
+            self.edit.preview = None;
         }
     }
 
     fn finished(&mut self, ctx: &Context, id: JobId, outcome: &EditOutcome, recipe: Recipe) {
-        let Some(run) = self.lens.runs.get(id) else { return };
+        let Some(run) = self.edit.runs.get(id) else { return };
         let (aim, title, base, folder) = (run.aim.clone(), run.title.clone(), run.base, run.document.clone());
         let how = match &aim {
             Aim::Version(how) => how.clone(),
@@ -233,10 +243,10 @@ impl Glassbox {
         let made = Made::new(how, run.draft.clone(), run.editor.clone(), recipe, outcome);
         let picture = Picture { alpha: None, ..Picture::from_rgb(title.clone(), (*outcome.picture).clone()) };
         if let Aim::Cell(cell) = aim {
-            if let Some(seeds) = &mut self.lens.seeds {
+            if let Some(seeds) = &mut self.edit.seeds {
                 seeds.fill(ctx, cell, picture, made);
             }
-            self.lens.runs.end(id, Ended::Done(None));
+            self.edit.runs.end(id, Ended::Done(None));
             return;
         }
         let is_open = self.document.as_ref().is_some_and(|open| open.folder == folder);
@@ -246,13 +256,13 @@ impl Glassbox {
             let picture = Picture { alpha: opacity, ..picture };
             version = Some(document.add(base, title.clone(), picture, made));
         }
-        self.lens.runs.end(id, Ended::Done(version));
+        self.edit.runs.end(id, Ended::Done(version));
         let time = time_in_words(std::time::Duration::from_secs_f64(outcome.seconds.max(0.0)));
         if is_open {
-            self.lens.inspection.pinned = None;
+            self.edit.inspection.pinned = None;
             // Somebody who is still writing keeps the panel under the fingers.
             if !ctx.text_edit_focused() {
-                self.lens.tab = Tab::Result;
+                self.edit.tab = Tab::Result;
             }
             self.notices.say(Level::Success, format!("Done in {time}"));
         } else {
@@ -264,16 +274,16 @@ impl Glassbox {
 
     /// Stops what the open picture's lens is doing now: the question or the run that is on the inference thread.
     pub(in crate::app) fn cancel_running(&mut self) {
-        if let Some(asking) = &self.lens.asking {
+        if let Some(asking) = &self.edit.asking {
             self.engine.cancel(asking.id);
-        } else if let Some(run) = self.lens.runs.open().next() {
+        } else if let Some(run) = self.edit.runs.open().next() {
             self.engine.cancel(run.id);
         }
     }
 
     /// Whether anything of the lens runs or waits.
     pub(in crate::app) fn is_working(&self) -> bool {
-        self.lens.asking.is_some() || self.lens.runs.open().next().is_some()
+        self.edit.asking.is_some() || self.edit.runs.open().next().is_some()
     }
 
     /// Sets up what made a version, for the next run.
@@ -284,7 +294,7 @@ impl Glassbox {
             let base = version.parent.unwrap_or(0);
             document.draft = made.draft.clone();
             document.standing.base = base;
-            self.lens.tab = Tab::Edit;
+            self.edit.tab = Tab::Edit;
             self.notices.say(Level::Info, "The panel is set up as this version was made");
         }
     }
@@ -295,31 +305,31 @@ impl Glassbox {
         let Some((shown, document)) = shown.zip(self.document.as_mut()) else { return };
         match command {
             Command::Wish => {
-                self.lens.tab = Tab::Edit;
-                self.lens.focus_wish = true;
+                self.edit.tab = Tab::Edit;
+                self.edit.focus_wish = true;
             }
             Command::Propose => {
-                self.lens.tab = Tab::Edit;
+                self.edit.tab = Tab::Edit;
                 self.ask(Wanted::All);
             }
             Command::AddRow => {
-                self.lens.tab = Tab::Edit;
-                self.lens.focus_row = Some(document.draft.add("", false));
+                self.edit.tab = Tab::Edit;
+                self.edit.focus_row = Some(document.draft.add("", false));
             }
             Command::RestoreProposal => document.draft.restore(),
             Command::NewSeed => document.draft.settings.seed = any_seed(),
             Command::Run => self.run(),
-            Command::Cancel if self.is_painting() => self.stop_painting(),
+            Command::Cancel if self.is_painting() => self.step_out_of_painting(),
             Command::Cancel if self.is_working() => self.cancel_running(),
             Command::Cancel => self.close_grid_of_seeds(),
             Command::CancelAll => self.engine.cancel_all(),
-            Command::ShowEdit => self.lens.tab = Tab::Edit,
-            Command::ShowResult => self.lens.tab = Tab::Result,
+            Command::ShowEdit => self.edit.tab = Tab::Edit,
+            Command::ShowResult => self.edit.tab = Tab::Result,
             Command::NextMap => {
                 let count = self.document_made().map_or(0, |made| made.contributions.len());
-                self.lens.tab = Tab::Result;
-                let next = self.lens.inspection.pinned.map_or(0, |at| at + 1);
-                self.lens.inspection.pinned = (next < count).then_some(next);
+                self.edit.tab = Tab::Result;
+                let next = self.edit.inspection.pinned.map_or(0, |at| at + 1);
+                self.edit.inspection.pinned = (next < count).then_some(next);
             }
             Command::ExportMap => self.ask_where_to_export_the_map(ctx),
             Command::CopyRecipe => self.copy_recipe(ctx),

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::mask::Mask;
+use crate::app::mask::Mask;
 use crate::edit::request::{EditRequest, EditSettings, Specific};
 use crate::picture::Picture;
 

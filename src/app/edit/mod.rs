@@ -1,19 +1,22 @@
 //! The Edit lens: a wish becomes concrete instructions, these become a run, the run a version that can be inspected.
 //!
 //! `draft` is what is set up, `asking` the language model's part, `runs` what was submitted, `made` what came of it;
-//! `actions` joins them to the engine; `panel`, `rows`, `controls`, `result`, `queue`, `painting` and `seeds` draw.
+//! `actions` joins them to the engine; `panel`, `rows`, `controls`, `result`, `queue`, `painting`, `region_tools` and
+//! `seeds` draw.
 
 mod actions;
 mod asking;
 mod controls;
 pub(super) mod draft;
+pub(super) mod language;
+mod language_dialog;
 pub(super) mod made;
-pub(super) mod mask;
-mod painting;
+pub(super) mod painting;
 mod panel;
 mod preview;
 mod queue;
 mod recipe_panel;
+pub(super) mod region_tools;
 mod result;
 mod rows;
 pub(super) mod runs;
@@ -24,12 +27,15 @@ use std::sync::Arc;
 
 use asking::Asking;
 use egui::TextureHandle;
+use language_dialog::Look;
 use made::MapKind;
-use painting::Painting;
+use painting::{Painting, Tool};
 use runs::Runs;
 use seeds::Seeds;
 use work::{Offer, Workshop};
 
+use super::background::Background;
+use super::mask::Mask;
 use super::widgets::heatmap::Overlay;
 use crate::edit::request::EditSettings;
 use crate::engine::{JobId, JobState, Snapshot};
@@ -58,14 +64,20 @@ pub(crate) struct Inspection {
 }
 
 /// The state of the Edit lens that is not part of the document.
-pub(crate) struct Lens {
+pub(crate) struct EditLens {
     pub(super) workshop: Arc<dyn Workshop>,
     pub(super) tab: Tab,
     pub(super) asking: Option<Asking>,
     pub(super) runs: Runs,
     pub(super) painting: Option<Painting>,
+    /// Tool and brush radius that the next region begins with.
+    pub(super) brush: (Tool, f64),
+    /// A region that is read from a file: its row, the file's name, the work.
+    pub(super) region_file: Option<(u64, String, Background<Mask>)>,
     pub(super) inspection: Inspection,
     pub(super) seeds: Option<Seeds>,
+    /// What is known of the language model that was chosen.
+    pub(super) look: Look,
     /// What the chosen editor usually runs with; why it cannot run.
     pub(super) usual: Result<Option<EditSettings>, String>,
     pub(super) editors: Vec<Offer>,
@@ -76,7 +88,7 @@ pub(crate) struct Lens {
     pub(super) focus_wish: bool,
 }
 
-impl Lens {
+impl EditLens {
     pub(super) fn new(workshop: Arc<dyn Workshop>, editor: &str) -> Self {
         let usual = workshop.look_up(editor);
         let editors = workshop.editors();
@@ -86,6 +98,8 @@ impl Lens {
             asking: None,
             runs: Runs::default(),
             painting: None,
+            brush: (Tool::Brush, 0.04),
+            region_file: None,
             inspection: Inspection {
                 kind: MapKind::Effect,
                 pinned: None,
@@ -95,6 +109,7 @@ impl Lens {
                 overlay: None,
             },
             seeds: None,
+            look: Look::default(),
             usual,
             editors,
             preview: None,
@@ -114,6 +129,7 @@ impl Lens {
         self.inspection.hovered = None;
         self.inspection.overlay = None;
         self.preview = None;
+        self.region_file = None;
         self.focus_wish = true;
     }
 

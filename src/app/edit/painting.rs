@@ -1,79 +1,80 @@
-//! Painting the region of an instruction on the picture: brush, eraser, rectangle, ready-made halves, soft edge.
+//! Making the region of an instruction on the picture: brush and eraser, rectangle, lasso, polygon.
+//!
+//! `region_tools` has the toolbar and what can be done to a region without the pointer.
 
 use std::sync::Arc;
 
 use egui::{
-    Align2, Area, Button, Color32, ColorImage, CornerRadius, CursorIcon, Frame, Id, Margin, Order, Painter,
-    PointerButton, Pos2, Rect, Stroke, StrokeKind, TextureHandle, TextureOptions, Ui, pos2, vec2,
+    Color32, ColorImage, CursorIcon, Painter, PointerButton, Pos2, Rect, Response, Stroke, TextureHandle,
+    TextureOptions, Ui, pos2, vec2,
 };
 use image::GrayImage;
 
-use super::mask::Mask;
 use crate::app::Glassbox;
-use crate::app::icons::Icon;
-use crate::app::theme::{palette, radius, space};
-use crate::app::widgets::buttons::{IconButton, TextButton, hint};
+use crate::app::mask::Mask;
+use crate::app::theme::palette;
 use crate::app::widgets::compare::{Canvas, Pane};
-use crate::app::widgets::sliders::{Scale, track};
 
 /// What the pointer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tool {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Tool {
     Brush,
     Eraser,
     Rectangle,
+    Lasso,
+    Polygon,
 }
 
-/// A region that is being painted.
+/// A region that is being made.
 pub(crate) struct Painting {
     /// The row it is for, by its id.
     pub(super) row: u64,
-    tool: Tool,
+    pub(super) tool: Tool,
     /// Of the brush, as a share of the picture's longer side.
-    radius: f64,
-    /// Where the stroke was in the frame before; where the rectangle began.
-    from: Option<Pos2>,
+    pub(super) radius: f64,
+    /// Where the stroke was in the frame before; where the rectangle began; the lasso's way; the polygon's corners.
+    pub(super) points: Vec<Pos2>,
     texture: Option<(Arc<GrayImage>, Color32, TextureHandle)>,
 }
 
-/// Ready-made regions: name, left, top, right, bottom. Also the way without a pointer.
-const READY: [(&str, [f32; 4]); 5] = [
-    ("Upper half", [0.0, 0.0, 1.0, 0.5]),
-    ("Lower half", [0.0, 0.5, 1.0, 1.0]),
-    ("Left half", [0.0, 0.0, 0.5, 1.0]),
-    ("Right half", [0.5, 0.0, 1.0, 1.0]),
-    ("Middle", [0.25, 0.25, 0.75, 0.75]),
-];
+/// The corner that closes a polygon is this near (points of the window).
+const NEAR: f32 = 9.0;
 
 impl Glassbox {
-    /// Begins (or ends) painting the region of a row.
+    /// Begins (or ends) making the region of a row.
     pub(super) fn paint_region(&mut self, row: u64) {
-        let ends = self.lens.painting.as_ref().is_some_and(|painting| painting.row == row);
+        let ends = self.edit.painting.as_ref().is_some_and(|painting| painting.row == row);
         self.stop_painting();
         if !ends {
-            self.lens.inspection.pinned = None;
-            self.lens.painting = Some(Painting { row, tool: Tool::Brush, radius: 0.04, from: None, texture: None });
+            self.edit.inspection.pinned = None;
+            let (tool, radius) = self.edit.brush;
+            self.edit.painting = Some(Painting { row, tool, radius, points: Vec::new(), texture: None });
         }
     }
 
-    /// Leaves painting. A region with nothing in it is none.
+    /// Leaves painting.
     pub(in crate::app) fn stop_painting(&mut self) {
-        if let Some(painting) = self.lens.painting.take()
-            && let Some(row) = self.document.as_mut().and_then(|document| document.draft.row_mut(painting.row))
-            && row.mask.as_ref().is_some_and(Mask::is_empty)
-        {
-            row.mask = None;
+        if let Some(painting) = self.edit.painting.take() {
+            self.edit.brush = (painting.tool, painting.radius);
+        }
+    }
+
+    /// Leaves a shape that is half drawn, else painting itself.
+    pub(super) fn step_out_of_painting(&mut self) {
+        match &mut self.edit.painting {
+            Some(painting) if !painting.points.is_empty() => painting.points.clear(),
+            _ => self.stop_painting(),
         }
     }
 
     pub(in crate::app) fn is_painting(&self) -> bool {
-        self.lens.is_painting()
+        self.edit.is_painting()
     }
 
     /// Paints with what the pointer does on the canvas, and shows the region.
     pub(in crate::app) fn painting(&mut self, ui: &Ui, canvas: &Canvas) {
         let p = palette(ui.ctx());
-        let Some(mut painting) = self.lens.painting.take() else { return };
+        let Some(mut painting) = self.edit.painting.take() else { return };
         let Some(document) = &mut self.document else { return };
         let size = document.shown().picture.size();
         let place = document.draft.rows.iter().position(|row| row.id == painting.row);
@@ -84,12 +85,10 @@ impl Glassbox {
         for pane in &canvas.panes {
             painting.show(ui, pane, &mask, colour);
         }
-        let done = painting.toolbar(ui, canvas, &mut mask, place.unwrap_or(0) + 1);
-        row.mask = Some(mask);
-        self.lens.painting = Some(painting);
-        if done {
-            self.stop_painting();
-        }
+        // A region with nothing in it is none.
+        row.mask = Some(mask).filter(|mask| !mask.is_empty());
+        self.edit.painting = Some(painting);
+        self.region_toolbar(ui, canvas.response.rect, place.unwrap_or(0));
     }
 }
 
@@ -99,6 +98,22 @@ fn on_picture(pane: &Pane, at: Pos2) -> Pos2 {
     pos2((at.x - picture.left()) / picture.width().max(1.0), (at.y - picture.top()) / picture.height().max(1.0))
 }
 
+/// The point of the window of a place on the picture.
+fn on_screen(pane: &Pane, at: Pos2) -> Pos2 {
+    pane.picture.min + vec2(at.x * pane.picture.width(), at.y * pane.picture.height())
+}
+
+/// A line that is seen on anything.
+fn outline(painter: &Painter, points: &[Pos2], closed: bool) {
+    for stroke in [Stroke::new(2.5, Color32::from_black_alpha(140)), Stroke::new(1.2, Color32::WHITE)] {
+        painter.add(if closed {
+            egui::Shape::closed_line(points.to_vec(), stroke)
+        } else {
+            egui::Shape::line(points.to_vec(), stroke)
+        });
+    }
+}
+
 impl Painting {
     fn pointer(&mut self, ui: &Ui, canvas: &Canvas, mask: &mut Mask) {
         let response = &canvas.response;
@@ -106,41 +121,90 @@ impl Painting {
             response.is_pointer_button_down_on() && ui.input(|i| i.pointer.button_down(PointerButton::Primary));
         let at = response.interact_pointer_pos().or_else(|| response.hover_pos());
         let pane = at.and_then(|at| canvas.panes.iter().find(|pane| pane.clip.contains(at))).or(canvas.panes.last());
-        let (Some(at), Some(pane)) = (at, pane) else {
-            self.from = None;
-            return;
-        };
-        let here = on_picture(pane, at);
+        let Some(pane) = pane else { return };
+        if response.contains_pointer() {
+            ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
+        }
+        let here = at.map(|at| on_picture(pane, at));
         let painter = ui.painter_at(pane.clip);
+        // With Alt a shape takes away.
+        let adds = !ui.input(|i| i.modifiers.alt);
         match self.tool {
-            Tool::Brush | Tool::Eraser => {
-                if pressed {
-                    let from = self.from.replace(here).unwrap_or(here);
-                    mask.stroke(from, here, self.radius as f32, self.tool == Tool::Brush);
-                    ui.ctx().request_repaint();
-                } else {
-                    self.from = None;
-                }
-                if response.contains_pointer() {
-                    let points = self.radius as f32 * pane.picture.width().max(pane.picture.height());
-                    painter.circle_stroke(at, points, Stroke::new(2.5, Color32::from_black_alpha(140)));
-                    painter.circle_stroke(at, points, Stroke::new(1.2, Color32::WHITE));
-                    ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
-                }
-            }
+            Tool::Brush | Tool::Eraser => self.stroke(ui, response, pane, pressed.then_some(here).flatten(), mask),
             Tool::Rectangle => {
-                ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
-                if pressed {
-                    let from = *self.from.get_or_insert(here);
-                    let point =
-                        |on: Pos2| pane.picture.min + vec2(on.x * pane.picture.width(), on.y * pane.picture.height());
-                    let rect = Rect::from_two_pos(point(from), at);
-                    painter.rect_stroke(rect, 0, Stroke::new(2.5, Color32::from_black_alpha(140)), StrokeKind::Middle);
-                    painter.rect_stroke(rect, 0, Stroke::new(1.2, Color32::WHITE), StrokeKind::Middle);
-                } else if let Some(from) = self.from.take() {
-                    mask.rectangle(from, here, !ui.input(|i| i.modifiers.alt));
+                if let (true, Some(here)) = (pressed, here) {
+                    let from = *self.points.first().unwrap_or(&here);
+                    self.points = vec![from, here];
+                    let rect = Rect::from_two_pos(on_screen(pane, from), on_screen(pane, here));
+                    let corners = [rect.left_top(), rect.right_top(), rect.right_bottom(), rect.left_bottom()];
+                    outline(&painter, &corners, true);
+                } else if let [from, to] = self.points[..] {
+                    mask.rectangle(from, to, adds);
+                    self.points.clear();
                 }
             }
+            Tool::Lasso => {
+                if let (true, Some(here)) = (pressed, here) {
+                    if self.points.last() != Some(&here) {
+                        self.points.push(here);
+                    }
+                    let way: Vec<Pos2> = self.points.iter().map(|at| on_screen(pane, *at)).collect();
+                    outline(&painter, &way, true);
+                } else if !self.points.is_empty() {
+                    mask.polygon(&std::mem::take(&mut self.points), adds);
+                }
+            }
+            Tool::Polygon => self.corners(ui, response, pane, here, mask, adds),
+        }
+    }
+
+    fn stroke(&mut self, ui: &Ui, response: &Response, pane: &Pane, to: Option<Pos2>, mask: &mut Mask) {
+        match to {
+            Some(here) => {
+                let from = self.points.first().copied().unwrap_or(here);
+                self.points = vec![here];
+                mask.stroke(from, here, self.radius as f32, self.tool == Tool::Brush);
+                ui.ctx().request_repaint();
+            }
+            None => self.points.clear(),
+        }
+        if let Some(at) = response.hover_pos().filter(|_| response.contains_pointer()) {
+            let points = self.radius as f32 * pane.picture.width().max(pane.picture.height());
+            let painter = ui.painter_at(pane.clip);
+            painter.circle_stroke(at, points, Stroke::new(2.5, Color32::from_black_alpha(140)));
+            painter.circle_stroke(at, points, Stroke::new(1.2, Color32::WHITE));
+        }
+    }
+
+    fn corners(&mut self, ui: &Ui, response: &Response, pane: &Pane, here: Option<Pos2>, mask: &mut Mask, adds: bool) {
+        let p = palette(ui.ctx());
+        let (enter, back) = ui.input(|i| (i.key_pressed(egui::Key::Enter), i.key_pressed(egui::Key::Backspace)));
+        if back {
+            self.points.pop();
+        }
+        let first = self.points.first().map(|first| on_screen(pane, *first));
+        let at_first = |at: Pos2| first.is_some_and(|first| first.distance(at) < NEAR) && self.points.len() > 2;
+        let closes = response.interact_pointer_pos().is_some_and(at_first);
+        let clicked = response.clicked();
+        if (clicked && closes) || response.double_clicked() || enter {
+            mask.polygon(&std::mem::take(&mut self.points), adds);
+            return;
+        }
+        if let Some(here) = here.filter(|_| clicked) {
+            self.points.push(here);
+        }
+        if self.points.is_empty() {
+            return;
+        }
+        let painter = ui.painter_at(pane.clip);
+        let corners = self.points.iter().copied().chain(here.filter(|_| response.contains_pointer()));
+        let corners: Vec<Pos2> = corners.map(|at| on_screen(pane, at)).collect();
+        outline(&painter, &corners, false);
+        for (index, corner) in self.points.iter().enumerate() {
+            let (at, closes) = (on_screen(pane, *corner), index == 0 && self.points.len() > 2);
+            let fill = if closes { p.accent } else { Color32::WHITE };
+            let side = if closes { 5.0 } else { 3.5 };
+            painter.circle(at, side, fill, Stroke::new(1.5, Color32::from_black_alpha(160)));
         }
     }
 
@@ -161,88 +225,9 @@ impl Painting {
             };
             self.texture = Some((Arc::clone(mask.pixels()), colour, texture));
         }
-        if let Some((_, _, texture)) = &self.texture {
-            let painter: Painter = ui.painter_at(pane.clip);
+        if let Some((_, _, texture)) = self.texture.as_ref().filter(|_| !mask.is_empty()) {
             let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-            painter.image(texture.id(), pane.picture, whole, Color32::WHITE);
+            ui.painter_at(pane.clip).image(texture.id(), pane.picture, whole, Color32::WHITE);
         }
-    }
-
-    /// The tools above the picture; says whether painting is done.
-    fn toolbar(&mut self, ui: &Ui, canvas: &Canvas, mask: &mut Mask, number: usize) -> bool {
-        let p = palette(ui.ctx());
-        let mut done = false;
-        let area = canvas.response.rect;
-        Area::new(Id::unique("region tools"))
-            .order(Order::Middle)
-            .fixed_pos(pos2(area.center().x, area.top() + space::M))
-            .pivot(Align2::CENTER_TOP)
-            .constrain_to(area)
-            .show(ui.ctx(), |ui| {
-                Frame::new()
-                    .fill(p.panel)
-                    .stroke(p.outline())
-                    .corner_radius(CornerRadius::same(radius::CARD))
-                    .inner_margin(Margin::symmetric(8, 5))
-                    .show(ui, |ui| {
-                        ui.horizontal(|ui| {
-                            ui.spacing_mut().item_spacing.x = space::XS;
-                            ui.label(egui::RichText::new(format!("Region of {number}")).color(p.series(number - 1)));
-                            self.tools(ui);
-                            ui.add_space(space::S);
-                            self.sizes(ui, mask);
-                            ui.add_space(space::S);
-                            ready(ui, mask);
-                            done = TextButton::new("Done").primary().show(ui).on_hover_text("Esc").clicked();
-                        });
-                    });
-            });
-        done
-    }
-
-    fn tools(&mut self, ui: &mut Ui) {
-        for (tool, icon, name) in [
-            (Tool::Brush, Icon::Brush, "Brush"),
-            (Tool::Eraser, Icon::Eraser, "Eraser"),
-            (Tool::Rectangle, Icon::Rectangle, "Rectangle"),
-        ] {
-            if IconButton::new(icon, name).selected(self.tool == tool).show(ui).clicked() {
-                self.tool = tool;
-            }
-        }
-    }
-
-    fn sizes(&mut self, ui: &mut Ui, mask: &mut Mask) {
-        let p = palette(ui.ctx());
-        if self.tool != Tool::Rectangle {
-            hint(ui, "size");
-            track(ui, "Brush size", &mut self.radius, &Scale::new(0.005..=0.2, 0.04, 0.005, 3), 76.0, p.accent);
-        }
-        let longer = f64::from(mask.source().0.max(mask.source().1));
-        let mut feather = f64::from(mask.feather);
-        hint(ui, "soft edge");
-        let scale = Scale::new(0.0..=(longer * 0.1).max(8.0).round(), (longer * 0.012).round(), 1.0, 0);
-        track(ui, "Soft edge", &mut feather, &scale, 76.0, p.accent)
-            .on_hover_text(format!("{feather:.0} px of the picture"));
-        if (feather - f64::from(mask.feather)).abs() > 1e-3 {
-            mask.feather = feather as f32;
-        }
-    }
-}
-
-fn ready(ui: &mut Ui, mask: &mut Mask) {
-    let button = IconButton::new(Icon::More, "More regions").show(ui);
-    egui::Popup::menu(&button).show(|ui| {
-        for (name, [left, top, right, bottom]) in READY {
-            if ui.add(Button::new(name)).clicked() {
-                mask.rectangle(pos2(left, top), pos2(right, bottom), true);
-            }
-        }
-    });
-    if IconButton::new(Icon::Invert, "Invert the region").show(ui).clicked() {
-        mask.invert();
-    }
-    if IconButton::new(Icon::Remove, "Clear the region").show(ui).clicked() {
-        mask.rectangle(pos2(0.0, 0.0), pos2(1.0, 1.0), false);
     }
 }

@@ -4,11 +4,12 @@ use egui::{Margin, Panel, RichText, ScrollArea, TextEdit, Ui};
 
 use super::asking::Wanted;
 use super::draft::{Draft, MOST};
+use super::language::Kind;
 use super::rows::{self, RowAsk};
 use super::{Tab, controls};
 use crate::app::Glassbox;
 use crate::app::commands::Command;
-use crate::app::document::{Document, VersionId};
+use crate::app::document::{Document, NamedRegion, VersionId};
 use crate::app::icons::Icon;
 use crate::app::theme::{palette, space};
 use crate::app::widgets::buttons::{IconButton, TextButton, chip, hint, rule, section, segmented};
@@ -30,11 +31,11 @@ enum Asked {
 }
 
 impl Glassbox {
-    pub(in crate::app) fn lens_panel(&mut self, ui: &mut Ui) {
+    pub(in crate::app) fn edit_panel(&mut self, ui: &mut Ui) {
         let tabs = [(Tab::Edit, "Edit"), (Tab::Result, "Result")];
-        segmented(ui, "Panel", &mut self.lens.tab, &tabs);
+        segmented(ui, "Panel", &mut self.edit.tab, &tabs);
         ui.add_space(space::S);
-        match self.lens.tab {
+        match self.edit.tab {
             Tab::Edit => self.edit_tab(ui),
             Tab::Result => self.result_tab(ui),
         }
@@ -53,7 +54,8 @@ impl Glassbox {
             ui.set_max_width(ui.available_width() - 6.0);
             self.wish(ui, &mut document, &mut asked);
             rule(ui);
-            self.instructions(ui, &mut document.draft, &mut asked);
+            let regions = document.regions.clone();
+            self.instructions(ui, &mut document.draft, &regions, &mut asked);
             rule(ui);
             let usual = self.usual_settings();
             let size = document.version(document.standing.base).picture.size();
@@ -87,6 +89,10 @@ impl Glassbox {
             self.paint_region(id);
             return;
         }
+        if let RowAsk::UseRegion(index) = ask {
+            self.use_kept_region(id, index);
+            return;
+        }
         let Some(document) = &mut self.document else { return };
         let draft = &mut document.draft;
         match ask {
@@ -94,8 +100,8 @@ impl Glassbox {
             RowAsk::Down => draft.shift(id, 1),
             RowAsk::Remove => {
                 draft.remove(id);
-                if self.lens.painting.as_ref().is_some_and(|painting| painting.row == id) {
-                    self.lens.painting = None;
+                if self.edit.painting.as_ref().is_some_and(|painting| painting.row == id) {
+                    self.edit.painting = None;
                 }
             }
             RowAsk::ClearRegion => {
@@ -110,7 +116,7 @@ impl Glassbox {
                     row.text.clone_from(words);
                 }
             }
-            RowAsk::Again | RowAsk::Paint => {}
+            RowAsk::Again | RowAsk::Paint | RowAsk::UseRegion(_) => {}
         }
     }
 
@@ -125,11 +131,13 @@ impl Glassbox {
             .margin(Margin::symmetric(10, 8))
             .return_key(None);
         let field = ui.add(field).accessible_name("Wish");
-        if std::mem::take(&mut self.lens.focus_wish) {
+        if std::mem::take(&mut self.edit.focus_wish) {
             field.request_focus();
         }
         let submits = ui.input(|i| i.key_pressed(egui::Key::Enter) && i.modifiers.is_none());
-        if field.has_focus() && submits && self.lens.asking.is_none() && !document.draft.wish.trim().is_empty() {
+        let asks = self.settings.now.language_model.lacks();
+        let ready = self.edit.asking.is_none() && asks.is_none() && !document.draft.wish.trim().is_empty();
+        if field.has_focus() && submits && ready {
             asked.push(Asked::Language(Wanted::All));
         }
         if document.draft.wish.trim().is_empty() && document.draft.rows.is_empty() {
@@ -144,8 +152,19 @@ impl Glassbox {
         }
         ui.add_space(2.0);
         ui.horizontal(|ui| {
-            let ready = self.lens.asking.is_none() && !document.draft.wish.trim().is_empty();
             let first = document.draft.rows.is_empty();
+            let by_hand = self.settings.now.language_model.kind == Kind::ByHand;
+            if by_hand {
+                let mut add = TextButton::new("Write an instruction").icon(Icon::Plus);
+                if first {
+                    add = add.primary();
+                }
+                if add.show(ui).clicked() {
+                    asked.push(Asked::Command(Command::AddRow));
+                }
+                self.writer_button(ui, asked);
+                return;
+            }
             let words = if document.draft.proposal.is_empty() { "Propose instructions" } else { "Propose others" };
             let mut propose = TextButton::new(words).icon(Icon::Wand).enabled(ready);
             if first {
@@ -157,7 +176,11 @@ impl Glassbox {
                 asked.push(Asked::Language(Wanted::All));
             }
             stepper(ui, "instructions to propose", &mut document.draft.count, 1..=MOST);
+            self.writer_button(ui, asked);
         });
+        if let Some(sentence) = asks.filter(|_| self.settings.now.language_model.kind != Kind::ByHand) {
+            hint(ui, sentence);
+        }
         ui.add_space(space::S);
         self.caption(ui, document, asked);
         if document.versions().len() > 1 {
@@ -165,28 +188,39 @@ impl Glassbox {
         }
     }
 
+    /// The way to who proposes.
+    fn writer_button(&self, ui: &mut Ui, asked: &mut Vec<Asked>) {
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let name = self.settings.now.language_model.button();
+            if IconButton::new(Icon::Model, &name).help("Click to choose another, or none").show(ui).clicked() {
+                asked.push(Asked::Command(Command::Language));
+            }
+        });
+    }
+
     fn caption(&mut self, ui: &mut Ui, document: &mut Document, asked: &mut Vec<Asked>) {
         ui.horizontal(|ui| {
             fixed_label(ui, "Shows", 46.0);
-            let writing = self.lens.asking.as_ref().is_some_and(|asking| asking.wanted == Wanted::Caption);
+            let writing = self.edit.asking.as_ref().is_some_and(|asking| asking.wanted == Wanted::Caption);
             let width = ui.available_width() - 34.0;
             let hint_text = if writing { "Looking at the picture…" } else { "what the picture shows" };
-            let field = TextEdit::singleline(&mut document.draft.caption)
+            let field = TextEdit::multiline(&mut document.draft.caption)
                 .hint_text(hint_text)
+                .desired_rows(1)
                 .desired_width(width)
-                .margin(Margin::symmetric(8, 5));
+                .margin(Margin::symmetric(8, 5))
+                .return_key(None);
             let help = "What the picture shows. The proposals are made from it; correct it if it is wrong.";
             ui.add(field).accessible_name("Caption").on_hover_text(help);
-            let again =
-                IconButton::new(Icon::Regenerate, "Describe the picture again").enabled(self.lens.asking.is_none());
+            let again = IconButton::new(Icon::Regenerate, "Describe the picture again").enabled(self.can_ask());
             if again.show(ui).clicked() {
                 asked.push(Asked::Language(Wanted::Caption));
             }
         });
     }
 
-    fn instructions(&mut self, ui: &mut Ui, draft: &mut Draft, asked: &mut Vec<Asked>) {
-        let idle = self.lens.asking.is_none();
+    fn instructions(&mut self, ui: &mut Ui, draft: &mut Draft, regions: &[NamedRegion], asked: &mut Vec<Asked>) {
+        let idle = self.can_ask();
         section(ui, "Instructions", |ui| {
             if IconButton::new(Icon::Plus, "Add an instruction")
                 .shortcut(Command::AddRow.keys(ui.ctx()))
@@ -208,7 +242,7 @@ impl Glassbox {
         }
         let shown = self.document_made();
         let count = draft.rows.len();
-        let busy_row = self.lens.asking.as_ref().and_then(|asking| match asking.wanted {
+        let busy_row = self.edit.asking.as_ref().and_then(|asking| match asking.wanted {
             Wanted::One(id) => Some((id, asking.lines().pop().unwrap_or_default())),
             _ => None,
         });
@@ -219,32 +253,38 @@ impl Glassbox {
                 first: index == 0,
                 last: index + 1 == count,
                 idle,
-                painted: self.lens.painting.as_ref().is_some_and(|painting| painting.row == id),
+                painted: self.edit.painting.as_ref().is_some_and(|painting| painting.row == id),
                 share: shown.as_ref().and_then(|made| made.share_of(id)),
                 rewriting: busy_row.as_ref().filter(|(busy, _)| *busy == id).map(|(_, text)| text.as_str()),
-                focus: self.lens.focus_row == Some(id),
+                focus: self.edit.focus_row == Some(id),
+                regions,
             };
             if view.focus {
-                self.lens.focus_row = None;
+                self.edit.focus_row = None;
             }
             if let Some(ask) = rows::row(ui, row, &view) {
                 asked.push(Asked::Row(id, ask));
             }
             ui.add_space(2.0);
         }
-        if let Some(asking) = self.lens.asking.as_ref().filter(|asking| asking.wanted == Wanted::All) {
+        if let Some(asking) = self.edit.asking.as_ref().filter(|asking| asking.wanted == Wanted::All) {
             let lines = asking.lines();
             let stage = asking.monitor.snapshot().stage;
             rows::streaming(ui, &stage, &lines);
         } else if count == 0 {
-            hint(ui, "Propose some from the wish above, or add your own with +. Nothing runs before you say so.");
+            let words = if self.settings.now.language_model.kind == Kind::ByHand {
+                "Add lines with +, or run the wish alone. Nothing runs before you say so."
+            } else {
+                "Propose some from the wish above, or add your own with +. Nothing runs before you say so."
+            };
+            hint(ui, words);
         }
     }
 
     fn run_bar(&mut self, ui: &mut Ui, document: &Document, asked: &mut Vec<Asked>) {
         let p = palette(ui.ctx());
         let draft = &document.draft;
-        if let Some((stage, snapshot)) = self.lens.runs.open().next().map(|run| {
+        if let Some((stage, snapshot)) = self.edit.runs.open().next().map(|run| {
             let snapshot = run.monitor.snapshot();
             (snapshot.stage.clone(), snapshot)
         }) {
@@ -270,13 +310,13 @@ impl Glassbox {
             ui.add_space(2.0);
         }
         let working = self.is_working();
-        let lacks = if let Err(sentence) = &self.lens.usual { Some(sentence.as_str()) } else { draft.lacks() };
+        let lacks = if let Err(sentence) = &self.edit.usual { Some(sentence.as_str()) } else { draft.lacks() };
         if let Some(sentence) = lacks {
             hint(ui, sentence);
         }
         ui.horizontal(|ui| {
             let cancel_width = if working { 96.0 } else { 0.0 };
-            let words = run_words(draft, self.lens.runs.open().next().is_some());
+            let words = run_words(draft, self.edit.runs.open().next().is_some());
             let mut run = TextButton::new(&words).icon(Icon::Run).tall().enabled(lacks.is_none());
             if !draft.rows.is_empty() || !working {
                 run = run.primary();

@@ -10,24 +10,24 @@ use crate::picture::resize::Fit;
 impl Glassbox {
     /// Draws the preview over the shown version, if that is what the run was started on.
     pub(in crate::app) fn live_preview(&mut self, ui: &Ui, canvas: &Canvas) {
-        let Some(document) = self.document.as_ref().filter(|_| self.settings.now.preview && !self.lens.is_painting())
+        let Some(document) = self.document.as_ref().filter(|_| self.settings.now.preview && !self.edit.is_painting())
         else {
             return;
         };
         let shown = document.standing.shown;
-        let Some(run) = self.lens.runs.open().find(|run| run.document == document.folder && run.shown == shown) else {
+        let Some(run) = self.edit.runs.open().find(|run| run.document == document.folder && run.shown == shown) else {
             return;
         };
         let snapshot = run.monitor.snapshot();
         let Some(picture) = snapshot.preview.filter(|_| snapshot.state == JobState::Running) else { return };
         let (id, fit) = (run.id, run.draft.settings.fit);
-        if self.lens.preview.as_ref().is_none_or(|(known, step, _)| (*known, *step) != (id, snapshot.step)) {
+        if self.edit.preview.as_ref().is_none_or(|(known, step, _)| (*known, *step) != (id, snapshot.step)) {
             let size = [picture.width() as usize, picture.height() as usize];
             let image = ColorImage::from_rgb(size, picture.as_raw());
             let texture = ui.ctx().load_texture("preview", image, TextureOptions::LINEAR);
-            self.lens.preview = Some((id, snapshot.step, texture));
+            self.edit.preview = Some((id, snapshot.step, texture));
         }
-        let Some((_, _, texture)) = &self.lens.preview else { return };
+        let Some((_, _, texture)) = &self.edit.preview else { return };
         let size = document.shown().picture.size();
         let (uv, cover) = lie(fit, size, picture.dimensions());
         for pane in canvas.panes.iter().filter(|pane| pane.is_shown) {

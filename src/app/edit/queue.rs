@@ -5,6 +5,7 @@ use egui::{CornerRadius, Frame, Label, Margin, RichText, Ui};
 use super::runs::{Aim, Ended, Run};
 use crate::app::Glassbox;
 use crate::app::icons::Icon;
+use crate::app::notices::as_sentence;
 use crate::app::theme::{palette, radius};
 use crate::app::widgets::buttons::{IconButton, hint, section};
 use crate::app::widgets::progress;
@@ -21,7 +22,7 @@ enum Asked {
 impl Glassbox {
     /// Whether there is anything to list.
     pub(in crate::app) fn queue_is_empty(&self) -> bool {
-        self.lens.runs.all().is_empty() && self.lens.asking.is_none()
+        self.edit.runs.all().is_empty() && self.edit.asking.is_none()
     }
 
     /// The height that all of it takes, in points, roughly.
@@ -31,14 +32,14 @@ impl Glassbox {
             Some(Ended::Cancelled) => 62.0,
             _ => 86.0,
         };
-        let asking = if self.lens.asking.is_some() { 62.0 } else { 0.0 };
-        48.0 + asking + self.lens.runs.all().iter().map(lines).sum::<f32>()
+        let asking = if self.edit.asking.is_some() { 62.0 } else { 0.0 };
+        48.0 + asking + self.edit.runs.all().iter().map(lines).sum::<f32>()
     }
 
     pub(in crate::app) fn queue(&mut self, ui: &mut Ui) {
         let (mut cancel_all, mut clear) = (false, false);
-        let open = self.lens.runs.open().count() + usize::from(self.lens.asking.is_some());
-        let any_ended = self.lens.runs.all().iter().any(|run| run.ended.is_some());
+        let open = self.edit.runs.open().count() + usize::from(self.edit.asking.is_some());
+        let any_ended = self.edit.runs.all().iter().any(|run| run.ended.is_some());
         section(ui, "Queue", |ui| {
             if any_ended {
                 clear = IconButton::new(Icon::Check, "Put away what has ended").small().show(ui).clicked();
@@ -48,14 +49,14 @@ impl Glassbox {
             }
         });
         let order: Vec<JobId> = self.engine.jobs().iter().map(|job| job.id).collect();
-        let mut runs: Vec<&Run> = self.lens.runs.all().iter().collect();
+        let mut runs: Vec<&Run> = self.edit.runs.all().iter().collect();
         // What is open stands in the engine's order, below it what has ended, newest first.
         runs.sort_by_key(|run| {
             let place = order.iter().position(|id| *id == run.id);
             (run.ended.is_some(), place.unwrap_or(usize::MAX), std::cmp::Reverse(run.id))
         });
         let mut asked = None;
-        if let Some(asking) = &self.lens.asking {
+        if let Some(asking) = &self.edit.asking {
             let shown = asking.monitor.snapshot();
             card(ui, |ui| {
                 line(ui, "Proposing", &shown.stage, |ui| {
@@ -82,7 +83,7 @@ impl Glassbox {
             self.engine.cancel_all();
         }
         if clear {
-            self.lens.runs.dismiss_ended();
+            self.edit.runs.dismiss_ended();
         }
         match asked {
             Some(Asked::Cancel(id)) => self.engine.cancel(id),
@@ -91,9 +92,9 @@ impl Glassbox {
                 let to = if matches!(asked, Some(Asked::Earlier(_))) { at.saturating_sub(1) } else { at + 1 };
                 self.engine.reorder(id, to);
             }
-            Some(Asked::PutAway(id)) => self.lens.runs.dismiss(id),
+            Some(Asked::PutAway(id)) => self.edit.runs.dismiss(id),
             Some(Asked::Show(id)) => {
-                let version = self.lens.runs.get(id).and_then(|run| match (&run.ended, &run.document) {
+                let version = self.edit.runs.get(id).and_then(|run| match (&run.ended, &run.document) {
                     (Some(Ended::Done(Some(version))), folder) => Some((*version, folder.clone())),
                     _ => None,
                 });
@@ -189,7 +190,7 @@ fn one(ui: &mut Ui, run: &Run, title: &str, place: Option<usize>, waiting: usize
             asked = link.clicked().then_some(Asked::Show(run.id)).or(asked);
         }
         (Some(Ended::Failed(sentence)), _) => {
-            ui.label(RichText::new(sentence).small().color(p.error));
+            ui.label(RichText::new(as_sentence(sentence)).small().color(p.error));
         }
         _ => {}
     }

@@ -56,28 +56,28 @@ impl Glassbox {
         section(ui, "What did what", |ui| {
             let export = IconButton::new(Icon::Export, Command::ExportMap.title())
                 .help("A PNG with the colour bar, and beside it the numbers as NPY")
-                .enabled(self.lens.inspection.pinned.is_some());
+                .enabled(self.edit.inspection.pinned.is_some());
             if export.show(ui).clicked() {
                 self.act(ui.ctx(), Command::ExportMap);
             }
         });
-        segmented(ui, "Map", &mut self.lens.inspection.kind, &MapKind::ALL);
-        hint(ui, self.lens.inspection.kind.explanation());
+        segmented(ui, "Map", &mut self.edit.inspection.kind, &MapKind::ALL);
+        hint(ui, self.edit.inspection.kind.explanation());
         ui.add_space(space::XS);
-        self.lens.inspection.hovered_before = self.lens.inspection.hovered.take();
+        self.edit.inspection.hovered_before = self.edit.inspection.hovered.take();
         let mut isolate = None;
         for index in 0..made.contributions.len() {
             isolate = self.contribution(ui, made, index).or(isolate);
             ui.add_space(2.0);
         }
-        if self.lens.inspection.pinned.is_some() {
+        if self.edit.inspection.pinned.is_some() {
             let help = "How much of the picture the map covers.";
             let scale = Scale::new(0.1..=1.0, 0.65, 0.05, 2);
-            labelled(ui, "Opacity", help, &mut self.lens.inspection.opacity, &scale);
+            labelled(ui, "Opacity", help, &mut self.edit.inspection.opacity, &scale);
         }
         ui.add_space(space::S);
         hint(ui, "Share of the selection, step by step");
-        let lit = self.lens.inspection.hovered.or(self.lens.inspection.pinned);
+        let lit = self.edit.inspection.hovered.or(self.edit.inspection.pinned);
         let series: Vec<Series<'_>> = made
             .contributions
             .iter()
@@ -111,8 +111,8 @@ impl Glassbox {
         let p = palette(ui.ctx());
         let one = &made.contributions[index];
         let number = one.row + 1;
-        let pinned = self.lens.inspection.pinned == Some(index);
-        let lit = pinned || self.lens.inspection.hovered_before == Some(index);
+        let pinned = self.edit.inspection.pinned == Some(index);
+        let lit = pinned || self.edit.inspection.hovered_before == Some(index);
         let colour = p.series(one.row);
         let mut ask = None;
         let stroke = if pinned { egui::Stroke::new(1.5, colour) } else { p.outline() };
@@ -140,7 +140,7 @@ impl Glassbox {
                     let name =
                         if pinned { format!("Hide the map of {number}") } else { format!("Show the map of {number}") };
                     if IconButton::new(Icon::Eye, &name).small().selected(pinned).show(ui).clicked() {
-                        self.lens.inspection.pinned = (!pinned).then_some(index);
+                        self.edit.inspection.pinned = (!pinned).then_some(index);
                     }
                     if made.contributions.len() > 1 {
                         let solo = format!("Only instruction {number}");
@@ -167,7 +167,7 @@ impl Glassbox {
                 });
             });
         if ui.rect_contains_pointer(card.response.rect) {
-            self.lens.inspection.hovered = Some(index);
+            self.edit.inspection.hovered = Some(index);
         }
         ask
     }
@@ -177,20 +177,20 @@ impl Glassbox {
         if self.is_painting() {
             return;
         }
-        let inspection = &self.lens.inspection;
-        let wanted = if self.lens.tab == super::Tab::Result { inspection.hovered.or(inspection.pinned) } else { None };
+        let inspection = &self.edit.inspection;
+        let wanted = if self.edit.tab == super::Tab::Result { inspection.hovered.or(inspection.pinned) } else { None };
         let (Some(index), Some(made)) = (wanted, self.document_made()) else { return };
         let Some(version) = self.document.as_ref().map(|document| document.standing.shown) else { return };
         let key = (version, index, inspection.kind);
-        let stale = !self.lens.inspection.overlay.as_ref().is_some_and(|(known, _)| *known == key);
+        let stale = !self.edit.inspection.overlay.as_ref().is_some_and(|(known, _)| *known == key);
         if stale {
             let Some(map) = made.map(index, key.2) else { return };
-            self.lens.inspection.overlay = Some((key, Overlay::new(ui.ctx(), &map, true)));
+            self.edit.inspection.overlay = Some((key, Overlay::new(ui.ctx(), &map, true)));
         }
-        let Some((_, overlay)) = &self.lens.inspection.overlay else { return };
+        let Some((_, overlay)) = &self.edit.inspection.overlay else { return };
         for pane in canvas.panes.iter().filter(|pane| pane.is_shown) {
             let painter: Painter = ui.painter_at(pane.clip);
-            overlay.paint(&painter, pane.picture, self.lens.inspection.opacity as f32);
+            overlay.paint(&painter, pane.picture, self.edit.inspection.opacity as f32);
         }
         let at: Option<Pos2> = canvas.pointer().map(|(at, _)| at);
         let corner = canvas.response.rect.left_bottom() + vec2(space::M, -space::M);

@@ -3,6 +3,7 @@
 use egui::{Button, CornerRadius, Frame, Margin, RichText, TextEdit, Ui};
 
 use super::draft::Row;
+use crate::app::document::NamedRegion;
 use crate::app::icons::Icon;
 use crate::app::theme::{self, palette, radius, space};
 use crate::app::widgets::buttons::{IconButton, hint};
@@ -20,6 +21,8 @@ pub(super) enum RowAsk {
     Reword,
     Paint,
     ClearRegion,
+    /// The document's region of that place.
+    UseRegion(usize),
 }
 
 /// What a row needs to know of its surroundings.
@@ -37,6 +40,8 @@ pub(super) struct View<'a> {
     /// What the language model has written in its place so far.
     pub(super) rewriting: Option<&'a str>,
     pub(super) focus: bool,
+    /// What the document keeps for all instructions.
+    pub(super) regions: &'a [NamedRegion],
 }
 
 /// Draws one row.
@@ -76,7 +81,11 @@ pub(super) fn row(ui: &mut Ui, row: &mut Row, view: &View<'_>) -> Option<RowAsk>
                 ui.horizontal(|ui| {
                     ui.add_space(28.0);
                     let share = (mask.share() * 100.0).round();
-                    hint(ui, format!("acts on {share:.0} % of the picture, edge {:.0} px", mask.feather));
+                    // A region as the document keeps it is called by its name.
+                    let kept = view.regions.iter().find(|kept| kept.mask == *mask).map(|kept| kept.name.as_str());
+                    let of = kept.filter(|name| *name != row.text.trim()).map(|name| format!("{name}: "));
+                    let of = of.unwrap_or_default();
+                    hint(ui, format!("{of}acts on {share:.0} % of the picture, edge {:.0} px", mask.feather));
                     if IconButton::new(Icon::Close, &format!("Clear the region of instruction {n}"))
                         .small()
                         .show(ui)
@@ -180,6 +189,11 @@ fn more(ui: &mut Ui, row: &mut Row, view: &View<'_>) -> Option<RowAsk> {
         if item(ui, "Paint a region…", true) {
             ask = Some(RowAsk::Paint);
         }
+        for (index, kept) in view.regions.iter().enumerate() {
+            if item(ui, &format!("Use region: {}", kept.name), row.mask.as_ref() != Some(&kept.mask)) {
+                ask = Some(RowAsk::UseRegion(index));
+            }
+        }
         if item(ui, "Invert the region", row.mask.is_some())
             && let Some(mask) = &mut row.mask
         {
@@ -191,6 +205,10 @@ fn more(ui: &mut Ui, row: &mut Row, view: &View<'_>) -> Option<RowAsk> {
         ui.separator();
         if item(ui, "Remove", true) {
             ask = Some(RowAsk::Remove);
+        }
+        // A click by keyboard or screen reader closes it too.
+        if ask.is_some() {
+            ui.close();
         }
     });
     ask

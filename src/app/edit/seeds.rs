@@ -61,12 +61,12 @@ impl Seeds {
 
 impl Glassbox {
     pub(in crate::app) fn seeds_are_open(&self) -> bool {
-        self.lens.seeds.is_some()
+        self.edit.seeds.is_some()
     }
 
     /// Draws the grid in place of the picture.
     pub(in crate::app) fn seeds_grid(&mut self, ui: &mut Ui) {
-        let Some(mut seeds) = self.lens.seeds.take() else { return };
+        let Some(mut seeds) = self.edit.seeds.take() else { return };
         let mut close = false;
         ui.add_space(space::S);
         ui.horizontal(|ui| {
@@ -88,7 +88,7 @@ impl Glassbox {
                 adopted = Some(cell);
             }
         }
-        self.lens.seeds = Some(seeds);
+        self.edit.seeds = Some(seeds);
         if let Some(cell) = adopted {
             self.adopt(cell);
         }
@@ -114,7 +114,7 @@ impl Glassbox {
             words = if cell.adopted { format!("Seed {seed}, kept") } else { format!("Seed {seed}") };
         } else {
             let run = self
-                .lens
+                .edit
                 .runs
                 .all()
                 .iter()
@@ -143,7 +143,7 @@ impl Glassbox {
     }
 
     fn adopt(&mut self, cell: usize) {
-        let Some(seeds) = &mut self.lens.seeds else { return };
+        let Some(seeds) = &mut self.edit.seeds else { return };
         let base = seeds.base;
         let Some(cell) = seeds.cells.get_mut(cell).and_then(Option::as_mut) else { return };
         if cell.adopted {

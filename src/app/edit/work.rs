@@ -8,13 +8,17 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::draft::Draft;
+use super::language::Language;
+use crate::edit::language::endpoint::{Endpoint, EndpointSettings};
+use crate::edit::language::source::{LanguageModel, SpecifierSource};
 use crate::edit::pipeline::EditOutcome;
 use crate::edit::recipe::Recipe;
 use crate::edit::request::{EditRequest, EditSettings};
 use crate::engine::jobs::edit::{EditJob, EditorChoice};
 use crate::engine::jobs::specify::{CaptionJob, LanguageChoice, SpecifyJob};
-use crate::engine::{Engine, Job, JobContext, Ticket};
-use crate::ops::device::{DeviceChoice, Precision};
+use crate::engine::{Engine, Job, JobContext, Ticket, bytes_in_words};
+use crate::ops::device::{Compute, DeviceChoice, Precision};
+use crate::packs::language::LanguageFolder;
 use crate::packs::manifest::Role;
 use crate::packs::store::Store;
 use crate::picture::Picture;
@@ -71,6 +75,26 @@ pub struct Editor {
     pub precision: Precision,
 }
 
+/// Who describes and proposes, where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// The source.
+    pub language: Language,
+    /// The person's choice of device.
+    pub device: DeviceChoice,
+    /// And of precision.
+    pub precision: Precision,
+}
+
+/// What was found where a language model was said to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LanguageFound {
+    /// One or two sentences.
+    pub words: String,
+    /// The names of the models that a server offers.
+    pub models: Vec<String>,
+}
+
 /// Runs what the Edit lens asks for.
 pub trait Workshop: Send + Sync {
     /// The editors to choose from.
@@ -80,16 +104,23 @@ pub trait Workshop: Send + Sync {
     /// # Errors
     /// One sentence.
     fn look_up(&self, name: &str) -> Result<Option<EditSettings>, String>;
+    /// Looks whether a language model is there, without loading it; a server is asked for its list of models. May take
+    /// seconds.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn look_at_language(&self, language: &Language) -> Result<LanguageFound, String>;
     /// Describes the picture.
     ///
     /// # Errors
     /// Anything; the engine makes it a sentence.
-    fn caption(&self, picture: &Arc<RgbImage>, language: &str, context: &mut JobContext<'_>) -> anyhow::Result<String>;
+    fn caption(&self, picture: &Arc<RgbImage>, writer: &Writer, context: &mut JobContext<'_>)
+    -> anyhow::Result<String>;
     /// Proposes concrete instructions, streaming what is written to the context's monitor.
     ///
     /// # Errors
     /// Anything; the engine makes it a sentence.
-    fn specify(&self, question: Question, language: &str, context: &mut JobContext<'_>) -> anyhow::Result<Suggestion>;
+    fn specify(&self, question: Question, writer: &Writer, context: &mut JobContext<'_>) -> anyhow::Result<Suggestion>;
     /// Edits.
     ///
     /// # Errors
@@ -127,14 +158,43 @@ impl Workshop for Models {
         defaults.map(|defaults| EditSettings::of_model(&defaults)).transpose().map_err(|error| error.to_string())
     }
 
-    fn caption(&self, picture: &Arc<RgbImage>, language: &str, context: &mut JobContext<'_>) -> anyhow::Result<String> {
-        let model = language_model(language)?;
+    fn look_at_language(&self, language: &Language) -> Result<LanguageFound, String> {
+        let words = match source(language).map_err(|error| error.to_string())? {
+            SpecifierSource::Files(path) => {
+                let bytes = LanguageModel::bytes_needed(&path, &Compute::cpu()).map_err(|error| error.to_string())?;
+                let sees = path.is_dir() && LanguageFolder::open(&path).is_ok_and(|folder| sees(&folder));
+                let part =
+                    if sees { "describes pictures and writes" } else { "writes; the starter describes the picture" };
+                format!("It is there, takes about {} when loaded, and {part}.", bytes_in_words(bytes))
+            }
+            SpecifierSource::Endpoint(settings) => {
+                let settings = EndpointSettings { patience: LOOK, ..settings };
+                let server = Endpoint::new(settings).map_err(|error| error.to_string())?;
+                let models = server.models().map_err(|error| error.to_string())?;
+                let words = match models.len() {
+                    0 => format!("{} answers, but lists no models: name the one to use.", server.host()),
+                    1 => format!("{} answers and offers one model.", server.host()),
+                    n => format!("{} answers and offers {n} models. Choose one:", server.host()),
+                };
+                return Ok(LanguageFound { words, models });
+            }
+        };
+        Ok(LanguageFound { words, models: Vec::new() })
+    }
+
+    fn caption(
+        &self,
+        picture: &Arc<RgbImage>,
+        writer: &Writer,
+        context: &mut JobContext<'_>,
+    ) -> anyhow::Result<String> {
+        let model = language_model(writer)?;
         CaptionJob { picture: Arc::clone(picture), model }.run(context)
     }
 
-    fn specify(&self, question: Question, language: &str, context: &mut JobContext<'_>) -> anyhow::Result<Suggestion> {
+    fn specify(&self, question: Question, writer: &Writer, context: &mut JobContext<'_>) -> anyhow::Result<Suggestion> {
         let Question { picture, wish, caption, count, avoid, seed } = question;
-        let model = language_model(language)?;
+        let model = language_model(writer)?;
         let proposal = SpecifyJob { picture, wish, caption, count, avoid, seed, model }.run(context)?;
         Ok(Suggestion { caption: proposal.caption, instructions: proposal.specifics, notice: proposal.notice })
     }
@@ -151,9 +211,33 @@ impl Workshop for Models {
     }
 }
 
-/// The captioner and specifier of that name on this machine.
-fn language_model(name: &str) -> anyhow::Result<LanguageChoice> {
-    Ok(LanguageChoice::find(&Store::open()?, name, None, DeviceChoice::Auto, Precision::Auto)?)
+/// How long a server may take to list its models.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The captioner and specifier that were chosen, on this machine.
+fn language_model(writer: &Writer) -> anyhow::Result<LanguageChoice> {
+    let (name, server_model) = match &writer.language {
+        Language::Starter => ("starter".to_owned(), None),
+        Language::Files(path) => (path.display().to_string(), None),
+        Language::Server { address, model } => (with_scheme(address), model.as_deref()),
+        Language::ByHand => anyhow::bail!("nothing is proposed: you chose to write the instructions by hand"),
+    };
+    Ok(LanguageChoice::find(&Store::open()?, &name, server_model, writer.device, writer.precision)?)
+}
+
+fn source(language: &Language) -> anyhow::Result<SpecifierSource> {
+    let writer = Writer { language: language.clone(), device: DeviceChoice::Auto, precision: Precision::Auto };
+    Ok(language_model(&writer)?.specifier)
+}
+
+/// `localhost:11434` is meant as an address, not as a file.
+fn with_scheme(address: &str) -> String {
+    if address.contains("://") { address.to_owned() } else { format!("http://{address}") }
+}
+
+/// Whether a model of that folder can look at pictures.
+fn sees(folder: &LanguageFolder) -> bool {
+    folder.config.get("model_type").and_then(serde_json::Value::as_str) == Some("llava")
 }
 
 /// Anything that runs on the inference thread, with its title in the queue.

@@ -14,15 +14,16 @@ use crate::app::widgets::picture_view::PictureTexture;
 
 impl Glassbox {
     pub(super) fn centre(&mut self, ui: &mut Ui) {
-        let Some(document) = &self.document else {
+        if self.document.is_none() {
             self.nothing_open(ui);
             return;
-        };
-        let (shown, other) = (document.shown().clone(), document.version(document.standing.compared).clone());
-        if self.seeds_are_open() {
-            self.seeds_grid(ui);
+        }
+        if self.lens_takes_the_centre(ui) {
             return;
         }
+        let draws = self.lens_draws();
+        let Some(document) = &self.document else { return };
+        let (shown, other) = (document.shown().clone(), document.version(document.standing.compared).clone());
         let hold = !ui.ctx().text_edit_focused() && ui.input(|i| i.key_down(egui::Key::Backslash));
         let (shown, mode) = if hold { (document.original().clone(), Mode::Single) } else { (shown, self.mode) };
         if mode == Mode::Difference && other.id != shown.id {
@@ -41,7 +42,7 @@ impl Glassbox {
                 other: other_texture.as_mut().map(|t| (t, other.title.as_str())),
                 difference: self.difference.texture.as_mut(),
             },
-            self.lens.is_painting(),
+            draws,
         );
         self.zoom = drawn.zoom;
         self.pointer = drawn.pointer().and_then(|(at, pane)| {
@@ -54,11 +55,8 @@ impl Glassbox {
         if let Some(texture) = other_texture {
             self.textures.insert(other.id, texture);
         }
-        if !hold && mode != Mode::Difference {
-            self.live_preview(ui, &drawn);
-            self.overlay(ui, &drawn);
-        }
-        self.painting(ui, &drawn);
+        // While the original is held up, or the difference covers it, nothing is laid over the picture.
+        self.lens_over_picture(ui, &drawn, !hold && mode != Mode::Difference);
         self.recipe_offer(ui, drawn.response.rect);
         self.zoom_buttons(ui, drawn.response.rect);
     }

@@ -2,6 +2,7 @@
 
 mod canvas;
 pub(super) mod overlays;
+pub(super) mod status;
 mod top_bar;
 
 use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui, vec2};
@@ -9,11 +10,9 @@ use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui, vec2};
 use super::Glassbox;
 use super::commands::Command;
 use super::theme::{palette, size, space};
-use super::widgets::buttons::{IconButton, hint, section};
+use super::widgets::buttons::section;
 use super::widgets::filmstrip::{self, Ask};
 use super::widgets::picture_view::PictureTexture;
-use crate::app::icons::Icon;
-use crate::app::widgets::progress;
 
 /// Below this width the strip of versions makes room for the picture.
 const NARROW: f32 = 760.0;
@@ -104,60 +103,5 @@ impl Glassbox {
             }
             None => {}
         }
-    }
-
-    fn status(&mut self, ui: &mut Ui) {
-        ui.horizontal_centered(|ui| {
-            ui.spacing_mut().item_spacing.x = space::L;
-            if let Some((stage, snapshot)) = self.lens.now_running() {
-                let fraction = (snapshot.steps > 0).then(|| snapshot.step as f32 / snapshot.steps as f32);
-                hint(ui, &stage);
-                progress::bar(ui, "Progress", fraction, 90.0, palette(ui.ctx()).accent);
-                if let Some(left) = snapshot.remaining {
-                    hint(ui, format!("{} left", progress::time_in_words(left)));
-                }
-                let cancel = IconButton::new(Icon::Stop, "Stop").shortcut(Command::Cancel.keys(ui.ctx())).small();
-                if cancel.show(ui).clicked() {
-                    self.cancel_running();
-                }
-            } else {
-                match self.files.busy() {
-                    Some(what) => {
-                        hint(ui, &what);
-                        progress::bar(ui, &what, None, 90.0, palette(ui.ctx()).accent);
-                    }
-                    None => {
-                        hint(ui, if self.document.is_some() { "Ready" } else { "No picture is open" });
-                    }
-                }
-            }
-            if let Some(document) = &self.document {
-                let picture = &document.shown().picture;
-                let (w, h) = picture.size();
-                hint(ui, format!("{w} × {h}"));
-                hint(ui, format!("{:.0} %", self.zoom * 100.0));
-                if let Some((x, y, [r, g, b])) = self.pointer {
-                    hint(ui, format!("x {x}  y {y}   {r} {g} {b}"));
-                }
-            }
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                ui.spacing_mut().item_spacing.x = 2.0;
-                let unseen = self.notices.unseen();
-                let name = if unseen == 0 { "Messages".to_owned() } else { format!("Messages, {unseen} new") };
-                let mut bell = IconButton::new(Icon::Bell, &name).small();
-                if unseen > 0 {
-                    bell = bell.colour(palette(ui.ctx()).accent);
-                }
-                if bell.show(ui).clicked() {
-                    self.act(ui.ctx(), Command::Messages);
-                }
-                ui.add_space(space::S);
-                if let Some(made) = self.document_made() {
-                    ui.spacing_mut().item_spacing.x = space::L;
-                    hint(ui, made.working_in_words()).on_hover_text("What the model saw of the picture");
-                    hint(ui, &made.recipe.model.compute);
-                }
-            });
-        });
     }
 }

@@ -4,6 +4,7 @@ use egui::{Frame, Grid, Id, Key, Margin, Modal, RichText, ScrollArea, TextEdit, 
 
 use crate::app::Glassbox;
 use crate::app::commands::{self, Command, GROUPS};
+use crate::app::icons::Icon;
 use crate::app::opening::Purpose;
 use crate::app::settings::{Settings, ThemeChoice};
 use crate::app::theme::{palette, space};
@@ -27,6 +28,7 @@ enum Kind {
     Settings,
     Earlier,
     EditorFolder,
+    Language,
 }
 
 impl Overlay {
@@ -44,6 +46,10 @@ impl Overlay {
 
     pub(crate) fn open_editor_folder(&mut self) {
         *self = Self { kind: Kind::EditorFolder, ..Self::default() };
+    }
+
+    pub(crate) fn open_language(&mut self) {
+        self.kind = Kind::Language;
     }
 
     pub(crate) fn open_earlier(&mut self) {
@@ -64,6 +70,7 @@ impl Glassbox {
             Kind::Settings => self.settings_dialog(ui),
             Kind::Earlier => self.earlier_dialog(ui),
             Kind::EditorFolder => self.editor_folder_dialog(ui),
+            Kind::Language => self.language_dialog(ui),
         }
         self.path_field(ui);
     }
@@ -159,6 +166,13 @@ impl Glassbox {
         }
     }
 
+    fn language_dialog(&mut self, ui: &Ui) {
+        let modal = dialog(ui, "language").show(ui.ctx(), |ui| scrolled(ui, |ui| self.language_choice(ui)));
+        if modal.inner || modal.should_close() {
+            self.overlay.kind = Kind::None;
+        }
+    }
+
     fn earlier_dialog(&mut self, ui: &Ui) {
         let mut chosen = None;
         let open = self.document.as_ref().map(|document| document.folder.clone());
@@ -195,26 +209,36 @@ impl Glassbox {
             ui.set_width(400.0);
             ui.heading("Settings");
             ui.add_space(space::S);
-            ui.label("Appearance");
-            let all =
-                [(ThemeChoice::System, "As the system"), (ThemeChoice::Dark, "Dark"), (ThemeChoice::Light, "Light")];
-            segmented(ui, "Appearance", &mut self.settings.now.theme, &all);
-            ui.add_space(space::S);
-            ui.label("Size of the interface");
-            let sizes = [(0.85, "Small"), (1.0, "Normal"), (1.25, "Large"), (1.5, "Larger")];
-            segmented(ui, "Size of the interface", &mut self.settings.now.zoom, &sizes);
-            ui.add_space(space::S);
-            toggle(ui, &mut self.settings.now.preview, "Live preview", "Shows the picture while it forms");
-            let help = "An exported picture carries its wish, instructions and settings, so that dropping it here offers them again. Turn off to keep them to yourself.";
-            toggle(ui, &mut self.settings.now.recipe_in_files, "Put the recipe into exported pictures", help);
-            ui.add_space(space::S);
-            device(ui, &mut self.settings.now);
-            ui.add_space(space::M);
-            hint(ui, format!("Glassbox {}", env!("CARGO_PKG_VERSION")));
+            scrolled(ui, |ui| self.all_settings(ui));
         });
-        if modal.should_close() {
+        if modal.should_close() && self.overlay.kind == Kind::Settings {
             self.overlay.kind = Kind::None;
         }
+    }
+
+    fn all_settings(&mut self, ui: &mut Ui) {
+        ui.label("Appearance");
+        let all = [(ThemeChoice::System, "As the system"), (ThemeChoice::Dark, "Dark"), (ThemeChoice::Light, "Light")];
+        segmented(ui, "Appearance", &mut self.settings.now.theme, &all);
+        ui.add_space(space::S);
+        ui.label("Size of the interface");
+        let sizes = [(0.85, "Small"), (1.0, "Normal"), (1.25, "Large"), (1.5, "Larger")];
+        segmented(ui, "Size of the interface", &mut self.settings.now.zoom, &sizes);
+        ui.add_space(space::S);
+        toggle(ui, &mut self.settings.now.preview, "Live preview", "Shows the picture while it forms");
+        let help = "An exported picture carries its wish, instructions and settings, so that dropping it here offers them again. Turn off to keep them to yourself.";
+        toggle(ui, &mut self.settings.now.recipe_in_files, "Put the recipe into exported pictures", help);
+        ui.add_space(space::S);
+        ui.label("Instructions are proposed by");
+        let words = self.settings.now.language_model.title();
+        let name = self.settings.now.language_model.button();
+        if TextButton::new(&words).icon(Icon::Model).show(ui).accessible_name(name).clicked() {
+            self.overlay.kind = Kind::Language;
+        }
+        ui.add_space(space::S);
+        device(ui, &mut self.settings.now);
+        ui.add_space(space::M);
+        hint(ui, format!("Glassbox {}", env!("CARGO_PKG_VERSION")));
     }
 
     fn path_field(&mut self, ui: &Ui) {
@@ -227,6 +251,7 @@ impl Glassbox {
                 Purpose::Open => "Open a picture",
                 Purpose::Export => "Export",
                 Purpose::Map => "Export the map",
+                Purpose::Region => "Region from a file",
             });
             hint(ui, "This system offers no file dialog, so the path is typed or pasted here.");
             let field = ui.add(TextEdit::singleline(&mut text).desired_width(f32::INFINITY)).accessible_name("Path");
@@ -236,7 +261,8 @@ impl Glassbox {
             field.request_focus();
             ui.add_space(space::S);
             ui.horizontal(|ui| {
-                let words = if purpose == Purpose::Open { "Open file" } else { "Save file" };
+                let opens = matches!(purpose, Purpose::Open | Purpose::Region);
+                let words = if opens { "Open file" } else { "Save file" };
                 go |= TextButton::new(words).primary().enabled(!text.trim().is_empty()).show(ui).clicked();
                 keep = !TextButton::new("Not now").quiet().show(ui).clicked();
             });
@@ -275,10 +301,18 @@ fn device(ui: &mut Ui, settings: &mut Settings) {
     }
 }
 
+/// What is higher than the window scrolls in it.
+fn scrolled<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> R {
+    let most = (ui.ctx().content_rect().height() - 110.0).max(160.0);
+    ScrollArea::vertical().max_height(most).show(ui, content).inner
+}
+
 /// A dialog in the middle of the window, the rest dimmed.
 fn dialog(ui: &Ui, name: &'static str) -> Modal {
     let margin = if name == "palette" { 10 } else { 20 };
-    Modal::new(Id::unique(name)).frame(Frame::popup(ui.style()).inner_margin(Margin::same(margin)))
+    // As high as the window lets it be: the default is lower than what some dialogs hold.
+    let area = Modal::default_area(Id::unique(name)).default_height(ui.ctx().content_rect().height());
+    Modal::new(Id::unique(name)).area(area).frame(Frame::popup(ui.style()).inner_margin(Margin::same(margin)))
 }
 
 fn help_group(ui: &mut Ui, group: &str) {

@@ -242,6 +242,35 @@ impl<'a> TextButton<'a> {
     }
 }
 
+/// The tab of a lens: icon and words, a line below the open one.
+pub(crate) fn lens_tab(ui: &mut Ui, icon: Icon, text: &str, selected: bool) -> Response {
+    let p = palette(ui.ctx());
+    let rest = if selected { p.text } else { p.muted };
+    let galley = ui.painter().layout_no_wrap(text.to_owned(), theme::tab(), rest);
+    let icon_width = size::ICON + 6.0;
+    let (rect, response) =
+        ui.allocate_exact_size(vec2(galley.size().x + icon_width + 2.0 * space::M, 32.0), Sense::click());
+    let enabled = ui.is_enabled();
+    response.widget_info(|| WidgetInfo::selected(Role::Tab, enabled, selected, text));
+    let ink = if response.hovered() { p.text } else { rest };
+    let fill = if response.hovered() && !selected { p.hover } else { Color32::TRANSPARENT };
+    let ring = if response.has_focus() { p.focus_ring() } else { Stroke::NONE };
+    let painter = ui.painter();
+    painter.rect(rect, CornerRadius::same(radius::CONTROL), fill, ring, StrokeKind::Inside);
+    let place = egui::Rect::from_min_size(rect.min + vec2(space::M, 0.0), vec2(size::ICON, rect.height()));
+    icons::paint(painter, place, size::ICON, icon, if selected { p.accent } else { ink });
+    let at = egui::pos2(rect.left() + space::M + icon_width, rect.center().y - galley.size().y / 2.0);
+    painter.galley_with_override_text_color(at, galley, ink);
+    if selected {
+        let line = egui::Rect::from_x_y_ranges(
+            rect.left() + space::M..=rect.right() - space::M,
+            rect.bottom()..=rect.bottom() + 2.0,
+        );
+        painter.rect_filled(line, 1, p.accent);
+    }
+    response.on_hover_cursor(CursorIcon::PointingHand)
+}
+
 /// A small rounded suggestion that can be clicked.
 pub(crate) fn chip(ui: &mut Ui, text: &str) -> Response {
     let p = palette(ui.ctx());
@@ -290,12 +319,14 @@ fn segment(ui: &mut Ui, text: &str, selected: bool, width: f32) -> Response {
     let (rect, response) = ui.allocate_exact_size(vec2(width, 26.0), Sense::click());
     let enabled = ui.is_enabled();
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, enabled, selected, text));
-    let fill = match (selected, response.hovered()) {
-        (true, _) => p.control,
-        (false, true) => p.raised,
-        (false, false) => Color32::TRANSPARENT,
+    // The chosen one lies on the track: lighter than it in both themes.
+    let lies = if ui.visuals().dark_mode { (p.control, Stroke::NONE) } else { (p.raised, p.outline()) };
+    let (fill, edge) = match (selected, response.hovered()) {
+        (true, _) => lies,
+        (false, true) => (p.hover, Stroke::NONE),
+        (false, false) => (Color32::TRANSPARENT, Stroke::NONE),
     };
-    let ring = if response.has_focus() { p.focus_ring() } else { Stroke::NONE };
+    let ring = if response.has_focus() { p.focus_ring() } else { edge };
     ui.painter().rect(rect, CornerRadius::same(radius::SMALL), fill, ring, StrokeKind::Inside);
     ui.painter().galley(rect.center() - galley.size() / 2.0, galley, ink);
     response.on_hover_cursor(CursorIcon::PointingHand)

@@ -190,6 +190,14 @@ impl Endpoint {
         &self.host
     }
 
+    /// The names of the models that the server offers. Waits for it; not for the UI thread.
+    ///
+    /// # Errors
+    /// [`EndpointError`], one sentence.
+    pub fn models(&self) -> Result<Vec<String>, EndpointError> {
+        self.offers(&self.agent())
+    }
+
     /// Asks and hands on the answer as it streams in.
     fn ask(&self, body: &Value, on_text: &mut dyn FnMut(&str), watcher: &dyn Watcher) -> Result<String, SpecifyError> {
         let (sender, events) = sync_channel(64);
@@ -266,19 +274,22 @@ impl Endpoint {
         config.build().into()
     }
 
-    /// The name of the one model that the server offers.
-    fn only_model(&self, agent: &ureq::Agent) -> Result<String, EndpointError> {
+    fn offers(&self, agent: &ureq::Agent) -> Result<Vec<String>, EndpointError> {
         let mut request = agent.get(format!("{}/models", self.base));
         if let Some(key) = &self.settings.key {
             request = request.header("Authorization", format!("Bearer {key}"));
         }
         let response = self.accepted(request.call().map_err(|error| self.sort(error))?)?;
         let list = self.json(response.into_body().into_reader().take(MAX_BODY))?;
-        let models = list.get("data").and_then(Value::as_array).map_or_else(Vec::new, |all| {
+        Ok(list.get("data").and_then(Value::as_array).map_or_else(Vec::new, |all| {
             let names = all.iter().filter_map(|one| one.get("id")?.as_str());
             names.map(|name| name.chars().take(80).collect::<String>()).collect()
-        });
-        match <[String; 1]>::try_from(models) {
+        }))
+    }
+
+    /// The name of the one model that the server offers.
+    fn only_model(&self, agent: &ureq::Agent) -> Result<String, EndpointError> {
+        match <[String; 1]>::try_from(self.offers(agent)?) {
             Ok([only]) => Ok(only),
             Err(models) => Err(EndpointError::WhichModel { host: self.host.clone(), models }),
         }

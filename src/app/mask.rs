@@ -1,4 +1,4 @@
-//! A region as it is painted: a hard mask of moderate size, and how soft its edge will be.
+//! A region as lenses make, paint and keep it: a hard mask of moderate size, and how soft its edge will be.
 //!
 //! Painting stays quick on pictures of any size; the full-size [`Region`] is made when a run needs it.
 
@@ -8,6 +8,7 @@ use egui::{Pos2, Rect};
 use image::{GrayImage, Luma};
 use serde::{Deserialize, Serialize};
 
+use crate::picture::Picture;
 use crate::picture::region::Region;
 
 /// Longer side of the mask in pixels.
@@ -18,6 +19,8 @@ const SIDE: u32 = 768;
 #[serde(try_from = "Stored", into = "Stored")]
 pub(crate) struct Mask {
     pixels: Arc<GrayImage>,
+    /// How many pixels of the mask are inside.
+    inside: usize,
     /// Width and height of the picture, in pixels.
     source: (u32, u32),
     /// Width of the soft edge, in picture pixels.
@@ -31,18 +34,52 @@ impl Mask {
         let scale = f64::from(SIDE.min(longer)) / f64::from(longer);
         let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
         let pixels = GrayImage::new(side(source.0), side(source.1));
-        Self { pixels: Arc::new(pixels), source, feather: (longer as f32 * 0.012).round() }
+        Self { pixels: Arc::new(pixels), inside: 0, source, feather: (longer as f32 * 0.012).round() }
     }
 
-    /// A region that came with a recipe.
+    /// A region that came with a recipe or from another lens: hard, with the usual soft edge.
     pub(crate) fn from_region(region: &Region) -> Self {
         let mut mask = Self::new(region.size());
-        let small = image::imageops::thumbnail(region.mask(), mask.pixels.width(), mask.pixels.height());
+        mask.take(region.mask());
+        mask
+    }
+
+    /// A picture taken for a region of another one of `source` pixels: what is opaque, if some of it is not; else what
+    /// is bright.
+    ///
+    /// # Errors
+    /// One sentence, if the proportions differ or nothing is inside.
+    pub(crate) fn from_picture(picture: &Picture, source: (u32, u32)) -> Result<Self, String> {
+        let (w, h) = picture.size();
+        let stretch = (f64::from(w) * f64::from(source.1)) / (f64::from(h) * f64::from(source.0)).max(1.0);
+        if (stretch - 1.0).abs() > 0.02 {
+            let (sw, sh) = source;
+            return Err(format!(
+                "it is {w} × {h}, the picture {sw} × {sh}: the proportions of a region must be its own"
+            ));
+        }
+        let opacity = picture.alpha.as_deref().filter(|alpha| alpha.iter().any(|value| *value < 255));
+        let grey = opacity.cloned().unwrap_or_else(|| image::imageops::grayscale(&*picture.rgb));
+        let mut mask = Self::new(source);
+        mask.take(&grey);
+        if mask.is_empty() {
+            return Err("nothing in it is bright or opaque: white is inside, black outside".to_owned());
+        }
+        Ok(mask)
+    }
+
+    /// Takes another mask's pixels, brought to this one's size and made hard.
+    fn take(&mut self, other: &GrayImage) {
+        let small = image::imageops::thumbnail(other, self.pixels.width(), self.pixels.height());
         let hard = small.pixels().map(|p| if p.0[0] >= 128 { 255 } else { 0 }).collect();
         if let Some(pixels) = GrayImage::from_raw(small.width(), small.height(), hard) {
-            mask.pixels = Arc::new(pixels);
+            self.put(pixels);
         }
-        mask
+    }
+
+    fn put(&mut self, pixels: GrayImage) {
+        self.inside = pixels.iter().filter(|value| **value > 0).count();
+        self.pixels = Arc::new(pixels);
     }
 
     /// 255 inside, 0 outside.
@@ -57,13 +94,12 @@ impl Mask {
 
     /// Whether nothing is painted; such a region bounds nothing.
     pub(crate) fn is_empty(&self) -> bool {
-        self.pixels.iter().all(|value| *value == 0)
+        self.inside == 0
     }
 
     /// Share of the picture that is inside, 0..=1.
     pub(crate) fn share(&self) -> f32 {
-        let inside = self.pixels.iter().filter(|value| **value > 0).count();
-        inside as f32 / self.pixels.len().max(1) as f32
+        self.inside as f32 / self.pixels.len().max(1) as f32
     }
 
     /// Paints (or erases) a round stroke between two places (0..=1 both ways), `radius` as a share of the longer side.
@@ -86,19 +122,46 @@ impl Mask {
         self.fill(rect, paint, |at| rect.contains(at));
     }
 
-    fn fill(&mut self, bounds: Rect, paint: bool, inside: impl Fn(Pos2) -> bool) {
+    /// Paints (or erases) what a closed line through `points` (0..=1 both ways) goes around; where it crosses itself, what
+    /// it goes around an odd number of times.
+    pub(crate) fn polygon(&mut self, points: &[Pos2], paint: bool) {
+        if points.len() < 3 {
+            return;
+        }
+        let (w, h) = (self.pixels.width() as f32, self.pixels.height() as f32);
+        let corners: Vec<Pos2> = points.iter().map(|p| egui::pos2(p.x * w, p.y * h)).collect();
+        let rect = Rect::from_points(&corners);
+        let sides: Vec<(Pos2, Pos2)> = corners.iter().copied().zip(corners.iter().copied().cycle().skip(1)).collect();
+        // The crossings of one row, left to right; a pixel is inside after an odd number of them.
+        let mut crossings: (f32, Vec<f32>) = (f32::NAN, Vec::new());
+        self.fill(rect, paint, |at| {
+            if crossings.0 != at.y {
+                let crossed = |(a, b): &(Pos2, Pos2)| {
+                    ((a.y > at.y) != (b.y > at.y)).then(|| a.x + (at.y - a.y) / (b.y - a.y) * (b.x - a.x))
+                };
+                crossings = (at.y, sides.iter().filter_map(crossed).collect());
+            }
+            crossings.1.iter().filter(|x| **x < at.x).count() % 2 == 1
+        });
+    }
+
+    fn fill(&mut self, bounds: Rect, paint: bool, mut inside: impl FnMut(Pos2) -> bool) {
         let (w, h) = self.pixels.dimensions();
+        let value = if paint { 255 } else { 0 };
+        let mut changed = 0_isize;
         let pixels = Arc::make_mut(&mut self.pixels);
         let low = |v: f32| v.floor().max(0.0) as u32;
         let (right, bottom) =
             ((bounds.right().ceil().max(0.0) as u32).min(w), (bounds.bottom().ceil().max(0.0) as u32).min(h));
         for y in low(bounds.top())..bottom {
             for x in low(bounds.left())..right {
-                if inside(egui::pos2(x as f32 + 0.5, y as f32 + 0.5)) {
-                    pixels.put_pixel(x, y, Luma([if paint { 255 } else { 0 }]));
+                if pixels.get_pixel(x, y).0[0] != value && inside(egui::pos2(x as f32 + 0.5, y as f32 + 0.5)) {
+                    pixels.put_pixel(x, y, Luma([value]));
+                    changed += 1;
                 }
             }
         }
+        self.inside = self.inside.saturating_add_signed(if paint { changed } else { -changed });
     }
 
     /// Inside and outside exchanged.
@@ -106,12 +169,32 @@ impl Mask {
         for value in Arc::make_mut(&mut self.pixels).iter_mut() {
             *value = 255 - *value;
         }
+        self.inside = self.pixels.len() - self.inside;
+    }
+
+    /// Moves the edge outwards by `pixels` of the picture (inwards if negative).
+    pub(crate) fn grow(&mut self, pixels: f32) {
+        let by = pixels * self.scale();
+        // A region so small that a step is less than a cell still moves by one.
+        let by = by.signum() * by.abs().max(1.0);
+        let grown = Region::from_mask((*self.pixels).clone(), self.pixels.dimensions()).grown(by);
+        self.put(grown.mask().clone());
+    }
+
+    /// A step of [`Mask::grow`] that can be seen: a hundredth of the longer side, in picture pixels.
+    pub(crate) fn step(&self) -> f32 {
+        (self.source.0.max(self.source.1) as f32 * 0.01).round().max(1.0)
+    }
+
+    /// Cells of the mask a picture pixel.
+    fn scale(&self) -> f32 {
+        self.pixels.width() as f32 / self.source.0.max(1) as f32
     }
 
     /// The region with its soft edge, in picture pixels.
     pub(crate) fn to_region(&self) -> Region {
-        let scale = self.pixels.width() as f32 / self.source.0.max(1) as f32;
-        let small = Region::from_mask((*self.pixels).clone(), self.pixels.dimensions()).feathered(self.feather * scale);
+        let small =
+            Region::from_mask((*self.pixels).clone(), self.pixels.dimensions()).feathered(self.feather * self.scale());
         Region::from_mask(small.mask().clone(), self.source)
     }
 }
@@ -160,7 +243,9 @@ impl TryFrom<Stored> for Mask {
         }
         let pixels = GrayImage::from_raw(w, h, values).ok_or("a region of another size")?;
         let feather = if stored.feather.is_finite() { stored.feather.clamp(0.0, 4096.0) } else { 0.0 };
-        Ok(Self { pixels: Arc::new(pixels), source: stored.source, feather })
+        let mut mask = Self { pixels: Arc::default(), inside: 0, source: stored.source, feather };
+        mask.put(pixels);
+        Ok(mask)
     }
 }
 
@@ -168,6 +253,7 @@ impl TryFrom<Stored> for Mask {
 mod tests {
     use super::*;
     use egui::pos2;
+    use image::{Rgb, RgbImage};
 
     #[test]
     fn strokes_and_rectangles_paint_and_erase() {
@@ -180,6 +266,43 @@ mod tests {
         assert!((mask.share() - (0.5 - hole)).abs() < 0.01);
         mask.invert();
         assert!((mask.share() - (0.5 + hole)).abs() < 0.01);
+    }
+
+    #[test]
+    fn closed_lines_fill_what_they_go_around_and_edges_move() {
+        let mut mask = Mask::new((1000, 500));
+        mask.polygon(&[pos2(0.1, 0.1), pos2(0.9, 0.1)], true);
+        assert!(mask.is_empty(), "two points go around nothing");
+        let corners = [pos2(0.25, 0.0), pos2(0.75, 0.0), pos2(0.75, 1.0), pos2(0.25, 1.0)];
+        mask.polygon(&corners, true);
+        assert!((mask.share() - 0.5).abs() < 0.005, "{}", mask.share());
+        mask.polygon(&[pos2(0.25, 0.0), pos2(0.5, 0.0), pos2(0.25, 1.0)], false);
+        assert!((mask.share() - 0.375).abs() < 0.005, "{}", mask.share());
+        // Far outside of the picture, and crossing itself.
+        mask.polygon(&[pos2(-9.0, -9.0), pos2(9.0, 9.0), pos2(9.0, -9.0), pos2(-9.0, 9.0)], false);
+        mask.polygon(&corners, false);
+        assert!(mask.is_empty());
+        mask.rectangle(pos2(0.4, 0.0), pos2(0.6, 1.0), true);
+        mask.grow(50.0);
+        assert!((mask.share() - 0.3).abs() < 0.005, "{}", mask.share());
+        mask.grow(-50.0);
+        assert!((mask.share() - 0.2).abs() < 0.005, "{}", mask.share());
+        let counted = mask.pixels().iter().filter(|value| **value > 0).count();
+        assert_eq!(mask.inside, counted);
+    }
+
+    #[test]
+    fn a_file_is_a_region_if_it_has_the_pictures_proportions() {
+        let light = |w, h| RgbImage::from_fn(w, h, |x, _| Rgb(if x < w / 2 { [250; 3] } else { [5; 3] }));
+        let mask = Mask::from_picture(&Picture::from_rgb("m", light(100, 50)), (2000, 1000)).unwrap();
+        assert!((mask.share() - 0.5).abs() < 0.01);
+        assert_eq!(mask.source(), (2000, 1000));
+        let other = Mask::from_picture(&Picture::from_rgb("m", light(100, 90)), (2000, 1000)).unwrap_err();
+        assert!(other.contains("100 × 90"), "{other}");
+        let alpha = GrayImage::from_fn(100, 50, |_, y| Luma([if y < 10 { 255 } else { 0 }]));
+        let cut = Picture { alpha: Some(Arc::new(alpha)), ..Picture::from_rgb("m", light(100, 50)) };
+        assert!((Mask::from_picture(&cut, (200, 100)).unwrap().share() - 0.2).abs() < 0.02);
+        assert!(Mask::from_picture(&Picture::from_rgb("m", RgbImage::new(100, 50)), (200, 100)).is_err());
     }
 
     #[test]
