@@ -369,16 +369,19 @@ impl Facts<'_> {
                 "its config says {key} = {value}, but only DINOv3's rotary angles are built here"
             )))
         };
-        let rules: [(&str, bool, &dyn Fn(&Value) -> bool); 4] = [
-            ("rope_type", named || bare, &|value| value == "dinov3"),
-            ("rope_rotate_half", named || bare, &|value| value == true),
-            ("rope_grid_indexing", true, &|value| value == "ij"),
-            ("rope_grid_offset", true, &|value| value.as_f64() == Some(0.0)),
+        // What each argument must be, and whether it is that where the config is silent.
+        let rules = [
+            ("rope_type", Value::from("dinov3"), named || bare),
+            ("rope_rotate_half", Value::from(true), named || bare),
+            ("rope_grid_indexing", Value::from("ij"), true),
+            ("rope_grid_offset", Value::from(0.0), true),
         ];
-        for (key, default, fits) in rules {
+        for (key, only, usual) in rules {
             match self.argument(key) {
-                Some(value) if !fits(value) => return refuse(key, value),
-                None if !default => return refuse(key, &Value::Null),
+                Some(value) if *value != only && (value.as_f64().is_none() || value.as_f64() != only.as_f64()) => {
+                    return refuse(key, value);
+                }
+                None if !usual => return refuse(key, &Value::Null),
                 _ => {}
             }
         }

@@ -94,7 +94,6 @@ fn every_family_gives_timms_tokens_at_every_size() {
             worst = worst.max(distance(&tokens, &case.io[&format!("tokens.{pictures}")]));
             pictures += 1;
         }
-        println!("{name}: relative L2 {worst:.1e} over {pictures} sizes");
         assert!(pictures > 0 && worst <= TOLERANCE, "{name} strays by {worst:.1e}");
     }
 }
