@@ -6,6 +6,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod bicubic;
 pub mod conv;
 pub mod cpu;
 pub mod device;
