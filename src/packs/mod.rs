@@ -9,6 +9,7 @@ pub mod compvis;
 pub mod convert;
 pub mod diffusers;
 mod error;
+mod file_bytes;
 pub mod header;
 pub mod language;
 pub mod manifest;
