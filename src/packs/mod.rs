@@ -10,6 +10,8 @@ pub mod convert;
 pub mod diffusers;
 mod error;
 mod file_bytes;
+pub mod gguf;
+pub mod gguf_tokenizer;
 pub mod header;
 pub mod language;
 pub mod manifest;

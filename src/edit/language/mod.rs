@@ -6,6 +6,7 @@
 pub mod chat;
 pub mod endpoint;
 pub mod generate;
+pub mod gguf;
 pub mod prompt;
 pub mod sampling;
 pub mod source;
