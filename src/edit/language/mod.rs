@@ -9,6 +9,7 @@ pub mod generate;
 pub mod gguf;
 pub mod prompt;
 pub mod sampling;
+pub mod sight;
 pub mod source;
 pub mod starter;
 pub mod stream;
