@@ -26,9 +26,38 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: Option<&T
     if takes(q) && takes(k) && takes(v) {
         return on_cpu(q, k, v, scale, mask);
     }
+    reference(q, k, v, Scores { scale, cap: None, mask }, block(q, k)?)
+}
+
+/// The same with scores bent softly to ±`cap`: cap · tanh(scale · q kᵀ / cap) + mask (Gemma 2).
+///
+/// # Errors
+/// When the shapes do not fit each other.
+pub fn attention_capped(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    scale: f64,
+    cap: f64,
+    mask: Option<&Tensor>,
+) -> Result<Tensor> {
+    check(q, k, v)?;
+    reference(q, k, v, Scores { scale, cap: Some(cap), mask }, block(q, k)?)
+}
+
+/// How queries and keys become scores.
+#[derive(Clone, Copy)]
+struct Scores<'a> {
+    scale: f64,
+    cap: Option<f64>,
+    mask: Option<&'a Tensor>,
+}
+
+/// How many queries fit into a block.
+fn block(q: &Tensor, k: &Tensor) -> Result<usize> {
     let (batch, heads, _, _) = q.dims4()?;
     let row = batch * heads * k.dim(2)? * size_of::<f32>();
-    reference(q, k, v, scale, mask, (SCORE_BYTES / row.max(1)).max(1))
+    Ok((SCORE_BYTES / row.max(1)).max(1))
 }
 
 fn check(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<()> {
@@ -87,16 +116,20 @@ fn strides(layout: &candle_core::Layout) -> Result<[usize; 4]> {
 }
 
 /// `block` queries at a time, in candle's operations.
-fn reference(q: &Tensor, k: &Tensor, v: &Tensor, scale: f64, mask: Option<&Tensor>, block: usize) -> Result<Tensor> {
+fn reference(q: &Tensor, k: &Tensor, v: &Tensor, how: Scores<'_>, block: usize) -> Result<Tensor> {
     let n = q.dim(2)?;
     let keys = k.transpose(2, 3)?.contiguous()?;
     let values = v.contiguous()?;
-    let q = (q * scale)?;
+    let q = (q * how.scale)?;
     let mut parts = Vec::with_capacity(n.div_ceil(block));
     for start in (0..n).step_by(block) {
         let len = block.min(n - start);
         let scores = q.narrow(2, start, len)?.contiguous()?.matmul(&keys)?.to_dtype(DType::F32)?;
-        let scores = match mask {
+        let scores = match how.cap {
+            Some(cap) => ((scores / cap)?.tanh()? * cap)?,
+            None => scores,
+        };
+        let scores = match how.mask {
             Some(mask) => {
                 let mask = mask.to_dtype(DType::F32)?;
                 let per_query = mask.rank() >= 2 && mask.dim(D::Minus2)? == n && n > 1;
