@@ -58,10 +58,11 @@ fn compare(path: &Path) -> Result<()> {
     let pca = seconds(5, || {
         let basis = Basis::fit(&[Sample::all(&grid)], 3, &Unwatched)?;
         let scores = basis.project(&grid)?;
-        Colouring::fit(&[(&scores, None)], [0, 1, 2], RangeRule::Joint).paint(&scores, None);
+        let map = Colouring::fit(&[(&scores, None)], [0, 1, 2], RangeRule::Joint).paint(&scores, None);
+        anyhow::ensure!(map.width() > 0, "an empty map");
         Ok(())
     })?;
-    let kmeans = seconds(3, || Ok(drop(Clustering::fit(&[&grid], &KmeansSettings::paper(), &Unwatched)?)))?;
+    let kmeans = seconds(3, || Ok(Clustering::fit(&[&grid], &KmeansSettings::paper(), &Unwatched).map(drop)?))?;
     let hover = seconds(20, || to_patch(&grid, 3, 3).map(drop).context("no patch"))?;
     eprintln!(
         "  PCA {:.1} ms, K-means (K = 20, 8 starts) {:.1} ms, similarity {:.2} ms",
