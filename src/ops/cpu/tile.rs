@@ -183,17 +183,18 @@ unsafe fn fixed<S: Simd, const MR: usize, const NV: usize>(
             }
         }
     }
-    for i in 0..MR {
+    for (i, row) in sums.iter().enumerate() {
+        // A bound of its own, not `take`: the loop has to unroll, so that the sums stay in registers.
         if i >= rows {
             break;
         }
-        for j in 0..NV {
+        for (j, sum) in row.iter().enumerate() {
             let first = j * S::F32_LANES;
             let there = (columns - first).min(S::F32_LANES);
             // SAFETY: row i and columns first .. first + there of C exist, and so do the numbers in `start`.
             unsafe {
                 let out = c.add(i * c_row + first);
-                let mut sum = sums[i][j];
+                let mut sum = *sum;
                 match start {
                     Start::Zero => {}
                     Start::Rows(bias) => sum = simd.add_f32s(sum, simd.splat_f32s(*bias.add(i))),

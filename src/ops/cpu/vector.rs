@@ -19,7 +19,7 @@ pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let r = simd.mul_add_f32s(n, s(-LN2_LOW), r);
     // (eʳ − 1 − r) / r² on |r| ≤ ln 2 / 2; the coefficients of Cephes' expf.
     let mut p = s(1.987_569_1e-4);
-    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = simd.mul_add_f32s(p, r, s(c));
     }
     let p = simd.add_f32s(simd.mul_add_f32s(p, simd.mul_f32s(r, r), r), s(1.0));
@@ -53,7 +53,7 @@ pub fn erf<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let s = |v| simd.splat_f32s(v);
     let held = simd.max_f32s(simd.min_f32s(x, s(4.0)), s(-4.0));
     let square = simd.mul_f32s(held, held);
-    let mut p = s(-2.726_142_2e-10);
+    let mut p = s(-2.726_142e-10);
     for c in [2.770_681_4e-8, -2.101_024e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_6e-3, -1.609_603_4e-2] {
         p = simd.mul_add_f32s(p, square, s(c));
     }
