@@ -55,6 +55,18 @@ impl Chat {
         Self::new(model, &folder.text, &folder.path, compute)
     }
 
+    /// About how many bytes the weights of an opened folder take on `compute`.
+    #[must_use]
+    pub fn bytes_needed(folder: &LanguageFolder, compute: &Compute) -> u64 {
+        let config = LlamaConfig::of_chat_model(&folder.config);
+        // A token table that is the output layer too is kept twice on the CPU, which packs what it multiplies with.
+        let twice = compute.device.is_cpu() && config.is_ok_and(|config| config.tie_word_embeddings);
+        let table = folder.weights.names().find(|name| name.ends_with("embed_tokens.weight"));
+        let table = table.filter(|_| twice).and_then(|name| folder.weights.facts(name));
+        let again = table.map_or(0, |facts| facts.shape.iter().map(|side| *side as u64).product());
+        (folder.weights.parameters() + again) * compute.dtype.size_in_bytes() as u64
+    }
+
     /// A model with its texts; `path` names it in errors.
     pub(super) fn new(model: Llama, text: &TextFacts, path: &Path, compute: Compute) -> Result<Self, PackError> {
         let Some(template) = &text.template else {
@@ -212,6 +224,18 @@ mod tests {
         assert!(!plain.is_empty());
         assert_eq!(plain, answer(&folder_of("gemma3", "language_model.", wrap)));
         assert!(!answer(&folder_of("phi3", "", |_| {})).is_empty());
+    }
+
+    #[test]
+    fn a_table_that_is_used_twice_counts_twice() {
+        let needed = |fixture: &str| {
+            let folder = LanguageFolder::open(folder_of(fixture, "", |_| {}).path()).unwrap();
+            (Chat::bytes_needed(&folder, &Compute::cpu()), 4 * folder.weights.parameters())
+        };
+        let (tied, all) = needed("qwen2");
+        assert_eq!(tied, all + 4 * 61 * 32);
+        let (untied, all) = needed("qwen3");
+        assert_eq!(untied, all);
     }
 
     #[test]

@@ -64,7 +64,9 @@ fn held(name: &str, tensor: &GgufTensor, tied: bool, compute: &Compute, width: u
     let stored = tensor.bytes.end - tensor.bytes.start;
     let table = name == "token_embd.weight";
     if is_plain(tensor.dtype) || tensor.shape.len() < 2 || (table && !compute.device.is_cpu()) {
-        return numbers * width;
+        // A plain table that is the output layer too is kept twice on the CPU, which packs what it multiplies with.
+        let copies = if table && tied && compute.device.is_cpu() { 2 } else { 1 };
+        return numbers * width * copies;
     }
     // candle's kernels for the CPU keep a second copy of some types, unpacked into tiles.
     let tiles = match tensor.dtype {

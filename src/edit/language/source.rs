@@ -71,7 +71,7 @@ impl LanguageModel {
             return gguf::bytes_needed(&file, compute);
         }
         let folder = LanguageFolder::open(path)?;
-        Ok(folder.weights.parameters() * compute.dtype.size_in_bytes() as u64)
+        Ok(Chat::bytes_needed(&folder, compute))
     }
 
     /// A conversation in which it proposes instructions.
