@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("glassbox: {error:#}");
+            eprintln!("glassbox: {}", crate::engine::in_words(&error));
             ExitCode::FAILURE
         }
     }

@@ -54,7 +54,7 @@ impl JobError {
                 return Self::Cancelled;
             }
         }
-        let message = format!("{error:#}");
+        let message = in_words(error);
         if is_device_out_of_memory(&message) {
             return Self::OutOfMemory {
                 what: "this job".to_owned(),
@@ -65,6 +65,18 @@ impl JobError {
         }
         Self::Failed { message }
     }
+}
+
+/// An error with its causes, without the back-trace that candle adds where RUST_BACKTRACE is set.
+#[must_use]
+pub fn in_words(error: &anyhow::Error) -> String {
+    // A frame is "   12: name", the place of its source "      at file:line".
+    let is_frame = |line: &&str| {
+        let number = line.trim_start().split(':').next().unwrap_or_default();
+        line.starts_with(' ') && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let whole = format!("{error:#}");
+    whole.lines().take_while(|line| !is_frame(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// Looks through candle's wrappers (context, back-traces) for a [`Cancelled`].
@@ -90,5 +102,19 @@ pub fn bytes_in_words(bytes: u64) -> String {
         1..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
         1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_traces_are_not_shown() {
+        let error =
+            anyhow::anyhow!("the file lacks a tensor\n   0: candle::Error::bt\n             at error.rs:1\n   1: main");
+        assert_eq!(in_words(&error.context("cannot open it")), "cannot open it: the file lacks a tensor");
+        let two = anyhow::anyhow!("first\n 2 of 3 files are there\nlast");
+        assert_eq!(in_words(&two), "first\n 2 of 3 files are there\nlast");
     }
 }

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 use poll_promise::Promise;
 
-pub use error::{JobError, bytes_in_words};
+pub use error::{JobError, bytes_in_words, in_words};
 pub use models::ModelCache;
 pub use monitor::{JobState, Monitor, Snapshot, Waker};
 pub use queue::{JobId, JobView};
