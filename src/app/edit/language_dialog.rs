@@ -42,7 +42,7 @@ impl Glassbox {
             self.edit.look.looking = None;
             self.edit.look.found = Some(found);
         }
-        ui.set_width(480.0);
+        ui.set_width(520.0);
         ui.heading("Who proposes instructions");
         hint(
             ui,
@@ -197,6 +197,7 @@ fn source(ui: &mut Ui, kind: Kind, chosen: bool, inside: impl FnOnce(&mut Ui)) -
                 );
             }
             if chosen {
+                ui.add_space(2.0);
                 inside(ui);
             }
             head.on_hover_cursor(CursorIcon::PointingHand).clicked() && !chosen
