@@ -37,7 +37,7 @@ use commands::Command;
 pub use dialogs::{Choice, FileDialogs, SystemDialogs};
 use document::{Document, State, VersionId};
 use edit::EditLens;
-pub use edit::language::Language;
+pub use edit::language::{Describer, Language};
 pub use edit::work::{Editor, LanguageFound, Models, Offer, Question, Suggestion, Workshop, Writer};
 pub use folders::Folders;
 use history::History;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use glassbox::app::Language;
+use glassbox::app::{Describer, Language};
 
 use crate::stand_in::{WISH, Window, click, has, has_part, leave, opened, proposed, type_into, until};
 
@@ -28,7 +28,12 @@ fn a_server_is_named_asked_remembered_and_used() {
     click(&mut h, "Propose instructions");
     until(&mut h, "the proposal", |h| has(h, "Instruction 3"));
     let server = Language::Server { address: "http://localhost:11434".into(), model: Some("llama3.2:3b".into()) };
-    assert_eq!(window.work.asked.lock().unwrap().last(), Some(&server));
+    let asked = window.work.asked.lock().unwrap().last().cloned().expect("a question");
+    assert_eq!((asked.language, asked.describer), (server.clone(), Describer::Starter));
+    click(&mut h, "Who proposes: localhost:11434");
+    click(&mut h, "The same");
+    assert!(has_part(&h, "The picture, made small, and the wish are sent to localhost:11434"));
+    click(&mut h, "Done");
     drop(h);
     let mut h = opened(&window);
     assert!(has(&h, "Who proposes: localhost:11434"));
@@ -36,7 +41,8 @@ fn a_server_is_named_asked_remembered_and_used() {
     leave(&mut h);
     click(&mut h, "Propose instructions");
     until(&mut h, "the proposal", |h| has(h, "Instruction 3"));
-    assert_eq!(window.work.asked.lock().unwrap().last(), Some(&server));
+    let asked = window.work.asked.lock().unwrap().last().cloned().expect("a question");
+    assert_eq!((asked.language, asked.describer), (server, Describer::Same));
 }
 
 #[test]
@@ -47,18 +53,19 @@ fn a_folder_that_is_none_is_told_and_one_that_is_not_named_asks_nobody() {
     click(&mut h, "Who proposes: Starter model");
     click(&mut h, "A model on this machine");
     click(&mut h, "Done");
-    assert!(has_part(&h, "folder is not named yet"));
+    assert!(has_part(&h, "is not named yet"));
     click(&mut h, "Propose instructions");
     assert!(window.work.asked.lock().unwrap().is_empty());
     click(&mut h, "Who proposes: A model on this machine");
-    type_into(&mut h, "Folder of the language model", "'/models/Модель 模型'");
+    type_into(&mut h, "Folder or file of the language model", "'/models/Модель 模型'");
     click(&mut h, "Look at it");
     until(&mut h, "the complaint", |h| has_part(h, "/models/Модель 模型 is not a folder"));
     click(&mut h, "Done");
     click(&mut h, "Propose instructions");
     until(&mut h, "the proposal", |h| has(h, "Instruction 3"));
     let files = Language::Files(PathBuf::from("/models/Модель 模型"));
-    assert_eq!(window.work.asked.lock().unwrap().last(), Some(&files));
+    let asked = window.work.asked.lock().unwrap().last().cloned().expect("a question");
+    assert_eq!(asked.language, files);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) struct StandIn {
     pub(crate) fails: AtomicUsize,
     pub(crate) ran: Mutex<Vec<EditRequest>>,
     /// Who was asked to write.
-    pub(crate) asked: Mutex<Vec<Language>>,
+    pub(crate) asked: Mutex<Vec<Writer>>,
 }
 
 impl Workshop for StandIn {
@@ -90,7 +90,7 @@ impl Workshop for StandIn {
     }
 
     fn specify(&self, question: Question, writer: &Writer, context: &mut JobContext<'_>) -> anyhow::Result<Suggestion> {
-        self.asked.lock().unwrap().push(writer.language.clone());
+        self.asked.lock().unwrap().push(writer.clone());
         let all = ["put snow on the roofs", "turn the lake to ice", "make the sky overcast", "bare the trees"];
         let new = all.iter().filter(|text| !question.avoid.iter().any(|known| known == *text));
         let instructions: Vec<String> = new.take(question.count).map(|text| (*text).to_owned()).collect();

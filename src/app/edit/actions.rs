@@ -102,7 +102,9 @@ impl Glassbox {
         };
         let workshop = self.edit.workshop.clone();
         let language = self.settings.now.language_model.chosen();
-        let writer = Writer { language, device: self.settings.now.device, precision: self.settings.now.precision };
+        let describer = self.settings.now.language_model.describer;
+        let writer =
+            Writer { language, describer, device: self.settings.now.device, precision: self.settings.now.precision };
         let ticket = work::submit(&self.engine, title, move |context| match wanted {
             Wanted::Caption => {
                 let caption = workshop.caption(&question.picture, &writer, context)?;

@@ -28,6 +28,45 @@ pub enum Language {
     ByHand,
 }
 
+/// Who describes the picture, where the writer is not the starter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Describer {
+    /// The starter model, on this machine.
+    #[default]
+    Starter,
+    /// Who writes also looks: a model that sees, or a server, which is then sent the picture.
+    Same,
+    /// Nobody; the person may.
+    Nobody,
+}
+
+impl Describer {
+    pub(crate) const ALL: [(Self, &'static str); 3] =
+        [(Self::Starter, "The starter"), (Self::Same, "The same"), (Self::Nobody, "Nobody")];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Starter => "starter",
+            Self::Same => "same",
+            Self::Nobody => "nobody",
+        }
+    }
+}
+
+impl From<Describer> for String {
+    fn from(describer: Describer) -> Self {
+        describer.name().to_owned()
+    }
+}
+
+impl From<String> for Describer {
+    /// What this version does not know sends no picture anywhere.
+    fn from(name: String) -> Self {
+        Self::ALL.into_iter().map(|(one, _)| one).find(|one| one.name() == name).unwrap_or_default()
+    }
+}
+
 /// Which of them is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -64,7 +103,7 @@ impl Kind {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Starter => "Comes with Glassbox and runs here. Small: it knows scenes like the sample pictures.",
-            Self::Files => "A chat or LLaVA-style model: its folder with config.json, tokenizer and safetensors.",
+            Self::Files => "A chat model: a folder with config.json, tokenizer and safetensors, or a GGUF file.",
             Self::Server => "With OpenAI's interface: Ollama, llama.cpp, vLLM, LM Studio or one far away.",
             Self::ByHand => "Nothing is proposed; you add the lines.",
         }
@@ -95,6 +134,8 @@ pub(crate) struct LanguageSettings {
     pub(crate) address: String,
     /// The model's name at the server; empty: the only one it offers.
     pub(crate) server_model: String,
+    /// Who describes the picture for it.
+    pub(crate) describer: Describer,
 }
 
 impl LanguageSettings {
@@ -111,10 +152,15 @@ impl LanguageSettings {
         }
     }
 
+    /// Whether there is somebody who describes pictures.
+    pub(crate) fn describes(&self) -> bool {
+        self.lacks().is_none() && (self.kind == Kind::Starter || self.describer != Describer::Nobody)
+    }
+
     /// Why it cannot be asked, if it cannot.
     pub(crate) fn lacks(&self) -> Option<&'static str> {
         match self.kind {
-            Kind::Files if self.path.trim().is_empty() => Some("The language model's folder is not named yet."),
+            Kind::Files if self.path.trim().is_empty() => Some("The language model's folder or file is not named yet."),
             Kind::Server if self.address.trim().is_empty() => Some("The server's address is not named yet."),
             Kind::ByHand => Some("You write the instructions."),
             Kind::Starter | Kind::Files | Kind::Server => None,
@@ -148,8 +194,13 @@ mod tests {
     #[test]
     fn choices_survive_a_file_and_unknown_ones_are_the_starter() {
         for kind in Kind::ALL {
-            let settings =
-                LanguageSettings { kind, path: "/m".into(), address: "http://a:1/v1".into(), ..Default::default() };
+            let settings = LanguageSettings {
+                kind,
+                path: "/m".into(),
+                address: "http://a:1/v1".into(),
+                describer: Describer::Same,
+                ..Default::default()
+            };
             let text = serde_json::to_string(&settings).unwrap();
             assert_eq!(serde_json::from_str::<LanguageSettings>(&text).unwrap(), settings);
         }
@@ -164,13 +215,15 @@ mod tests {
             path: " '/models/my model' ".into(),
             address: " http://localhost:11434/v1 ".into(),
             server_model: "  ".into(),
+            describer: Describer::Nobody,
         };
         assert_eq!(typed.chosen(), Language::Server { address: "http://localhost:11434/v1".into(), model: None });
         assert_eq!(typed.title(), "localhost:11434");
         let files = LanguageSettings { kind: Kind::Files, ..typed.clone() };
         assert_eq!(files.chosen(), Language::Files(PathBuf::from("/models/my model")));
         assert_eq!(files.title(), "my model");
-        assert!(files.lacks().is_none());
+        assert!(files.lacks().is_none() && !files.describes());
+        assert!(LanguageSettings::default().describes());
         assert!(LanguageSettings { path: " ".into(), ..files }.lacks().is_some());
     }
 }

@@ -2,13 +2,13 @@
 
 use egui::{CornerRadius, CursorIcon, Frame, Margin, RichText, Role, Sense, TextEdit, Ui, WidgetInfo, vec2};
 
-use super::language::{Kind, Language, LanguageSettings, host};
+use super::language::{Describer, Kind, Language, LanguageSettings, host};
 use super::work::LanguageFound;
 use crate::app::Glassbox;
 use crate::app::background::Background;
 use crate::app::icons::Icon;
 use crate::app::theme::{palette, radius, space};
-use crate::app::widgets::buttons::{TextButton, chip, hint};
+use crate::app::widgets::buttons::{TextButton, chip, hint, segmented};
 use crate::app::widgets::sliders::fixed_label;
 use crate::engine::jobs::specify::KEY_VARIABLE;
 
@@ -42,7 +42,7 @@ impl Glassbox {
             self.edit.look.looking = None;
             self.edit.look.found = Some(found);
         }
-        ui.set_width(480.0);
+        ui.set_width(520.0);
         ui.heading("Who proposes instructions");
         hint(
             ui,
@@ -71,7 +71,7 @@ impl Glassbox {
         match kind {
             Kind::Starter | Kind::ByHand => return false,
             Kind::Files => {
-                field(ui, "Folder", "Folder of the language model", "/models/my-chat-model", &mut settings.path);
+                field(ui, "Path", "Folder or file of the language model", "/models/my-chat-model", &mut settings.path);
                 look |= ui
                     .horizontal(|ui| {
                         ui.add_space(FIRST + space::S);
@@ -80,6 +80,7 @@ impl Glassbox {
                     })
                     .inner;
                 self.what_was_found(ui);
+                self.describer(ui);
             }
             Kind::Server => {
                 field(ui, "Address", "Address of the server", "http://localhost:11434", &mut settings.address);
@@ -93,20 +94,30 @@ impl Glassbox {
                     })
                     .inner;
                 self.what_was_found(ui);
+                self.describer(ui);
                 let settings = &self.settings.now.language_model;
                 let to = if settings.lacks().is_some() { "it".to_owned() } else { host(&settings.address) };
-                hint(
-                    ui,
+                let sent = if settings.describer == Describer::Same {
+                    format!("The picture, made small, and the wish are sent to {to}.")
+                } else {
                     format!(
                         "The wish and the words that describe the picture are sent to {to}; the picture itself never is."
-                    ),
-                );
+                    )
+                };
+                hint(ui, sent);
                 let has_key = std::env::var_os(KEY_VARIABLE).is_some_and(|key| !key.is_empty());
                 let state = if has_key { "is set and is used" } else { "is not set, so none is sent" };
                 hint(ui, format!("A key is only read from the environment variable {KEY_VARIABLE}: it {state}."));
             }
         }
         look
+    }
+
+    /// Who describes the picture for a writer that is not the starter.
+    fn describer(&mut self, ui: &mut Ui) {
+        hint(ui, "The picture is described, for the proposals, by");
+        let describer = &mut self.settings.now.language_model.describer;
+        segmented(ui, "Pictures are described by", describer, &Describer::ALL);
     }
 
     fn what_was_found(&mut self, ui: &mut Ui) {
@@ -197,6 +208,7 @@ fn source(ui: &mut Ui, kind: Kind, chosen: bool, inside: impl FnOnce(&mut Ui)) -
                 );
             }
             if chosen {
+                ui.add_space(2.0);
                 inside(ui);
             }
             head.on_hover_cursor(CursorIcon::PointingHand).clicked() && !chosen

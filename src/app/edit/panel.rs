@@ -212,7 +212,8 @@ impl Glassbox {
                 .return_key(None);
             let help = "What the picture shows. The proposals are made from it; correct it if it is wrong.";
             ui.add(field).accessible_name("Caption").on_hover_text(help);
-            let again = IconButton::new(Icon::Regenerate, "Describe the picture again").enabled(self.can_ask());
+            let again = IconButton::new(Icon::Regenerate, "Describe the picture again")
+                .enabled(self.can_ask() && self.settings.now.language_model.describes());
             if again.show(ui).clicked() {
                 asked.push(Asked::Language(Wanted::Caption));
             }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::draft::Draft;
-use super::language::Language;
+use super::language::{Describer, Language};
 use crate::edit::language::endpoint::{Endpoint, EndpointSettings};
 use crate::edit::language::source::{LanguageModel, SpecifierSource};
 use crate::edit::pipeline::EditOutcome;
 use crate::edit::recipe::Recipe;
 use crate::edit::request::{EditRequest, EditSettings};
 use crate::engine::jobs::edit::{EditJob, EditorChoice};
-use crate::engine::jobs::specify::{CaptionJob, LanguageChoice, SpecifyJob};
+use crate::engine::jobs::specify::{CaptionJob, LanguageChoice, NOBODY, SpecifyJob};
 use crate::engine::{Engine, Job, JobContext, Ticket, bytes_in_words};
 use crate::ops::device::{Compute, DeviceChoice, Precision};
 use crate::packs::language::LanguageFolder;
@@ -80,6 +80,8 @@ pub struct Editor {
 pub struct Writer {
     /// The source.
     pub language: Language,
+    /// Who describes pictures, where the source is not the starter.
+    pub describer: Describer,
     /// The person's choice of device.
     pub device: DeviceChoice,
     /// And of precision.
@@ -163,9 +165,8 @@ impl Workshop for Models {
             SpecifierSource::Files(path) => {
                 let bytes = LanguageModel::bytes_needed(&path, &Compute::cpu()).map_err(|error| error.to_string())?;
                 let sees = path.is_dir() && LanguageFolder::open(&path).is_ok_and(|folder| sees(&folder));
-                let part =
-                    if sees { "describes pictures and writes" } else { "writes; the starter describes the picture" };
-                format!("It is there, takes about {} when loaded, and {part}.", bytes_in_words(bytes))
+                let part = if sees { "sees pictures and writes" } else { "writes, but sees no pictures" };
+                format!("It is there, takes about {} when loaded, {part}.", bytes_in_words(bytes))
             }
             SpecifierSource::Endpoint(settings) => {
                 let settings = EndpointSettings { patience: LOOK, ..settings };
@@ -222,11 +223,23 @@ fn language_model(writer: &Writer) -> anyhow::Result<LanguageChoice> {
         Language::Server { address, model } => (with_scheme(address), model.as_deref()),
         Language::ByHand => anyhow::bail!("nothing is proposed: you chose to write the instructions by hand"),
     };
-    Ok(LanguageChoice::find(&Store::open()?, &name, server_model, writer.device, writer.precision)?)
+    let store = Store::open()?;
+    let choice = LanguageChoice::find(&store, &name, server_model, writer.device, writer.precision)?;
+    let described_by = match (&writer.language, writer.describer) {
+        (Language::Starter, _) | (_, Describer::Starter) => return Ok(choice),
+        (_, Describer::Same) => name.as_str(),
+        (_, Describer::Nobody) => NOBODY,
+    };
+    Ok(choice.with_captioner(&store, described_by, server_model)?)
 }
 
 fn source(language: &Language) -> anyhow::Result<SpecifierSource> {
-    let writer = Writer { language: language.clone(), device: DeviceChoice::Auto, precision: Precision::Auto };
+    let writer = Writer {
+        language: language.clone(),
+        describer: Describer::Starter,
+        device: DeviceChoice::Auto,
+        precision: Precision::Auto,
+    };
     Ok(language_model(&writer)?.specifier)
 }
 

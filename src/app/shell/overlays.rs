@@ -129,7 +129,7 @@ impl Glassbox {
         let modal = dialog(ui, "help").show(ui.ctx(), |ui| {
             ui.set_width(620.0);
             ui.heading("Shortcuts");
-            ScrollArea::vertical().max_height((ui.ctx().content_rect().height() - 160.0).max(200.0)).show(ui, |ui| {
+            scrolled(ui, |ui| {
                 ui.columns(2, |columns| {
                     for (index, group) in GROUPS.iter().enumerate() {
                         help_group(&mut columns[index % 2], group);
@@ -304,7 +304,8 @@ fn device(ui: &mut Ui, settings: &mut Settings) {
 /// What is higher than the window scrolls in it.
 fn scrolled<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> R {
     let most = (ui.ctx().content_rect().height() - 110.0).max(160.0);
-    ScrollArea::vertical().max_height(most).show(ui, content).inner
+    // A dialog's content may grow while it is open: the room it took before is not the most it may take.
+    ScrollArea::vertical().max_height(most).min_scrolled_height(most).show(ui, content).inner
 }
 
 /// A dialog in the middle of the window, the rest dimmed.
