@@ -8,6 +8,7 @@ use candle_nn::VarBuilder;
 use super::cpu::arch;
 use super::cpu::conv::{Pictures, Shape, convolve, pack};
 use super::cpu::panels::Bands;
+use super::cpu::winograd::{self, Transformed};
 use super::kernel::{View, over1, over2, takes};
 
 /// A convolution over `[batch, inputs, h, w]` with a square kernel and equal stride and zero padding on all sides.
@@ -21,6 +22,7 @@ pub struct Conv2d {
 #[derive(Clone, Debug)]
 enum Weights {
     Packed { bands: Arc<Bands>, bias: Option<Arc<[f32]>> },
+    Winograd { transformed: Arc<Transformed>, bias: Option<Arc<[f32]>> },
     Plain { weight: Tensor, bias: Option<Tensor> },
 }
 
@@ -75,12 +77,16 @@ impl Conv2d {
         }
         let shape = Shape { inputs, outputs, kernel, stride, padding };
         let weights = if takes(weight) && bias.as_ref().is_none_or(takes) {
-            let bands = Arc::new(pack(shape, &weight.flatten_all()?.to_vec1::<f32>()?));
+            let numbers = weight.flatten_all()?.to_vec1::<f32>()?;
             let bias = match bias {
                 Some(bias) => Some(bias.to_vec1::<f32>()?.into()),
                 None => None,
             };
-            Weights::Packed { bands, bias }
+            if winograd::pays(shape) {
+                Weights::Winograd { transformed: Arc::new(winograd::pack(shape, &numbers)), bias }
+            } else {
+                Weights::Packed { bands: Arc::new(pack(shape, &numbers)), bias }
+            }
         } else {
             Weights::Plain { weight: weight.contiguous()?, bias }
         };
@@ -114,10 +120,10 @@ impl Conv2d {
             candle_core::bail!("a convolution {:?} cannot take {:?}", self.shape, x.shape());
         }
         match &self.weights {
-            Weights::Packed { bands, bias } if takes(x) && shift.is_none_or(takes) => {
+            Weights::Packed { bias, .. } | Weights::Winograd { bias, .. } if takes(x) && shift.is_none_or(takes) => {
                 let x = x.contiguous()?;
                 match shift {
-                    None => over1("convolution", &x, |x| self.on_cpu(bands, bias.as_deref(), x)),
+                    None => over1("convolution", &x, |x| self.on_cpu(bias.as_deref(), x)),
                     Some(shift) => over2("convolution", [&x, &shift.contiguous()?], |[x, shift]| {
                         let mut sums = shift.contiguous()?.to_vec();
                         if let Some(bias) = bias {
@@ -125,11 +131,11 @@ impl Conv2d {
                                 *sum += bias;
                             }
                         }
-                        self.on_cpu(bands, Some(&sums), x)
+                        self.on_cpu(Some(&sums), x)
                     }),
                 }
             }
-            Weights::Packed { .. } => {
+            Weights::Packed { .. } | Weights::Winograd { .. } => {
                 candle_core::bail!("a convolution with weights in f32 on the CPU cannot take {:?}", x.dtype())
             }
             Weights::Plain { weight, bias } => {
@@ -142,12 +148,18 @@ impl Conv2d {
         }
     }
 
-    fn on_cpu(&self, bands: &Bands, bias: Option<&[f32]>, x: View<'_>) -> Result<(Vec<f32>, candle_core::Shape)> {
+    fn on_cpu(&self, bias: Option<&[f32]>, x: View<'_>) -> Result<(Vec<f32>, candle_core::Shape)> {
         let (batch, _, height, width) = x.layout.shape().dims4()?;
         let size = (batch, self.shape.outputs, self.shape.output_side(height), self.shape.output_side(width));
         let mut out = vec![0.0; size.0 * size.1 * size.2 * size.3];
         let pictures = Pictures { numbers: x.contiguous()?, batch, height, width };
-        convolve(arch(), self.shape, bands, bias, pictures, &mut out);
+        match &self.weights {
+            Weights::Packed { bands, .. } => convolve(arch(), self.shape, bands, bias, pictures, &mut out),
+            Weights::Winograd { transformed, .. } => {
+                winograd::convolve(arch(), self.shape, transformed, bias, pictures, &mut out);
+            }
+            Weights::Plain { .. } => candle_core::bail!("these weights are not laid out for the CPU's kernels"),
+        }
         Ok((out, size.into()))
     }
 

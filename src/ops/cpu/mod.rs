@@ -2,7 +2,7 @@
 //!
 //! Why they are here: candle lays weights and patches out anew on every call and computes element by element on one
 //! thread; most of an edit's time went there. Everything rests on one register tile ([`tile`]) that multiplies packed
-//! [`panels`]: fully connected layers ([`linear`]), convolutions ([`conv`]) and [`attention`]. Norms ([`norm`]) and activations
+//! [`panels`]: fully connected layers ([`linear`]), convolutions ([`conv`], [`winograd`]) and [`attention`]. Norms ([`norm`]) and activations
 //! ([`elementwise`]) read memory once or twice and compute whole vectors ([`vector`]).
 //!
 //! Kernels are generic over pulp's instruction sets (AVX-512, AVX2, NEON, scalar) and chosen when the program runs. They take
@@ -21,6 +21,7 @@ pub mod share;
 mod tests;
 pub mod tile;
 pub mod vector;
+pub mod winograd;
 
 use std::sync::OnceLock;
 

@@ -11,6 +11,7 @@ use super::norm::{group_norm, layer_norm, rms_norm};
 use super::panels::Panels;
 use super::planes::{enlarge, transpose};
 use super::vector::{Function, GeluErf, GeluTanh, QuickGelu, Silu};
+use super::winograd;
 
 /// The scalar fallback, and whatever more this processor can do.
 fn arches() -> Vec<Arch> {
@@ -97,11 +98,18 @@ proptest! {
             }
         }
         let packed = pack(shape, &weights);
+        let (bias, pictures) = (biased.then_some(&bias[..]), Pictures { numbers: &x, batch, height, width });
         for arch in arches() {
             let mut out = vec![f32::NAN; wanted.len()];
-            convolve(arch, shape, &packed, biased.then_some(&bias[..]), Pictures { numbers: &x, batch, height, width }, &mut out);
+            convolve(arch, shape, &packed, bias, pictures, &mut out);
             let far = distance(&out, &wanted);
             prop_assert!(far < 1e-5, "{arch:?}: {far}");
+            if kernel == 3 && stride == 1 && padding <= 1 {
+                out.fill(f32::NAN);
+                winograd::convolve(arch, shape, &winograd::pack(shape, &weights), bias, pictures, &mut out);
+                let far = distance(&out, &wanted);
+                prop_assert!(far < 3e-5, "Winograd, {arch:?}: {far}");
+            }
         }
     }
 
@@ -237,6 +245,25 @@ fn activations_are_exact_to_a_few_units_in_the_last_place() {
     ];
     // The rational approximation of erf is good to a few 1e-7.
     assert!(distances.iter().all(|far| *far < 1e-6), "{distances:?}");
+}
+
+/// The smallest layer that the networks compute this way, over planes wider than a panel.
+#[test]
+fn winograd_over_wide_planes_with_many_outputs() {
+    let shape = Shape { inputs: 160, outputs: 100, kernel: 3, stride: 1, padding: 1 };
+    assert!(winograd::pays(shape));
+    let (height, width) = (5, 203);
+    let (x, weights) = (numbers(5, 160 * height * width), numbers(6, 100 * 160 * 9));
+    for arch in arches() {
+        let pictures = Pictures { numbers: &x, batch: 1, height, width };
+        let mut plain = vec![f32::NAN; 100 * height * width];
+        convolve(arch, shape, &pack(shape, &weights), None, pictures, &mut plain);
+        let wanted: Vec<f64> = plain.iter().map(|x| wide(*x)).collect();
+        let mut out = vec![f32::NAN; plain.len()];
+        winograd::convolve(arch, shape, &winograd::pack(shape, &weights), None, pictures, &mut out);
+        let far = distance(&out, &wanted);
+        assert!(far < 3e-5, "{arch:?}: {far}");
+    }
 }
 
 #[test]
