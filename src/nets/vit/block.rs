@@ -11,6 +11,7 @@ use crate::ops::attention::attention;
 use crate::ops::linear::Linear;
 use crate::ops::norm::LayerNorm;
 use crate::ops::rotary::rotate;
+use crate::ops::sum::add;
 
 /// The two forms of feed-forward layers.
 #[derive(Clone, Debug)]
@@ -73,7 +74,7 @@ impl Block {
 
     /// `[batch, n, width]` to the same shape.
     pub(super) fn forward(&self, x: &Tensor, angles: Option<&Angles>) -> Result<Tensor> {
-        let x = (x + self.attend(&self.norm1.forward(x)?, angles)?)?;
+        let x = add(x, &self.attend(&self.norm1.forward(x)?, angles)?)?;
         let inner = match &self.inner {
             Inner::Plain(first, activation) => activation.apply(&first.forward(&self.norm2.forward(&x)?)?)?,
             Inner::Gated(first) => {
@@ -82,16 +83,15 @@ impl Block {
                 (silu(&both.narrow(2, 0, inner)?.contiguous()?)? * both.narrow(2, inner, inner)?)?
             }
         };
-        x + self.last.forward(&inner)?
+        add(&x, &self.last.forward(&inner)?)
     }
 
     fn attend(&self, x: &Tensor, angles: Option<&Angles>) -> Result<Tensor> {
         let (batch, n, width) = x.dims3()?;
         let head = width / self.heads;
-        let qkv = self.qkv.forward(x)?;
-        let split = |index: usize| -> Result<Tensor> {
-            qkv.narrow(2, index * width, width)?.reshape((batch, n, self.heads, head))?.transpose(1, 2)?.contiguous()
-        };
+        // Views, no copies: attention takes its operands as they lie.
+        let qkv = self.qkv.forward(x)?.reshape((batch, n, 3, self.heads, head))?;
+        let split = |index: usize| qkv.narrow(2, index, 1)?.squeeze(2)?.transpose(1, 2);
         let (q, k, v) = (split(0)?, split(1)?, split(2)?);
         let (q, k) = match angles {
             Some(Angles { cos, sin }) => (rotate(&q, cos, sin)?, rotate(&k, cos, sin)?),
