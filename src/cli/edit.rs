@@ -10,6 +10,7 @@ use image::RgbImage;
 use serde_json::json;
 
 use super::progress::Foreground;
+use super::word;
 use crate::edit::contributions::Contributions;
 use crate::edit::draws::Draws;
 use crate::edit::recipe::Recipe;
@@ -242,15 +243,6 @@ fn propose(request: &mut EditRequest, args: &EditArgs, store: &Store, foreground
     request.caption = proposal.caption;
     request.specifics = proposal.specifics.into_iter().map(Specific::new).collect();
     Ok(())
-}
-
-/// An option that is one of a few words, spelt as in recipes.
-fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(json!(text)).map_err(|error| {
-        let error = error.to_string();
-        let known = error.split_once("expected ").map_or(error.as_str(), |(_, known)| known);
-        format!("choose {known}")
-    })
 }
 
 /// "put snow on the roofs=1.2" is the text with weight 1.2; what does not end in a number is all text.

@@ -5,6 +5,7 @@
 
 mod edit;
 mod evaluate;
+mod features;
 mod models;
 mod progress;
 mod specify;
@@ -32,6 +33,8 @@ enum Command {
     /// Measure a model on held-out rendered scenes.
     #[command(subcommand)]
     Evaluate(evaluate::Evaluate),
+    /// Show what a vision transformer sees in pictures, as maps of its features.
+    Features(Box<features::FeaturesArgs>),
     /// Show which models there are, where they are, and whether their files are whole.
     #[command(subcommand)]
     Models(models::Models),
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Some(Command::Edit(args)) => edit::run(&args),
         Some(Command::Evaluate(command)) => evaluate::run(&command),
+        Some(Command::Features(args)) => features::run(&args),
         Some(Command::Models(command)) => models::run(&command),
         Some(Command::Specify(args)) => specify::run(&args),
         Some(Command::World(args)) => world::run(&args),
@@ -59,4 +63,13 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// An option that is one of a few words, spelt as in recipes.
+fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::json!(text)).map_err(|error| {
+        let error = error.to_string();
+        let known = error.split_once("expected ").map_or(error.as_str(), |(_, known)| known);
+        format!("choose {known}")
+    })
 }

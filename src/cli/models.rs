@@ -68,11 +68,11 @@ fn list(store: &Store, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
     }
     for model in &manifest.models {
         let state = if store.locate(model).is_some() { "here" } else { "not on this machine" };
-        writeln!(out, "{:<18} {:<22} {state}", model.id, roles(model))?;
+        writeln!(out, "{:<24} {:<22} {state}", model.id, roles(model))?;
     }
     for pack in &manifest.packs {
         let parts: Vec<String> = pack.models.iter().map(|(role, id)| format!("{role} {id}")).collect();
-        writeln!(out, "pack {:<13} {}", pack.id, parts.join(", "))?;
+        writeln!(out, "pack {:<19} {}", pack.id, parts.join(", "))?;
     }
     Ok(())
 }
@@ -99,6 +99,15 @@ fn show(store: &Store, id: &str, json: bool, out: &mut impl Write) -> anyhow::Re
     writeln!(out, "licence     {}{doubt} {}", model.licence.name, model.licence.link.as_deref().unwrap_or(""))?;
     if let Some(repository) = &model.repository {
         writeln!(out, "published   {repository} {}", model.revision.as_deref().unwrap_or(""))?;
+    }
+    if let Some(file) = &model.file {
+        writeln!(out, "file        {file} (SHA-256 {})", model.sha256.as_deref().unwrap_or("not known"))?;
+    }
+    if let Some(original) = &model.original {
+        writeln!(out, "tuned from  {original}")?;
+    }
+    if let Some(doubt) = &model.unconfirmed {
+        writeln!(out, "unconfirmed {doubt}")?;
     }
     if let Some(megabytes) = model.megabytes {
         writeln!(out, "size        about {megabytes} MB")?;

@@ -21,6 +21,6 @@ pub mod reply;
 pub mod request;
 pub mod scheduler;
 pub mod specify;
-pub mod trace;
+pub use crate::trace;
 
 pub use error::EditError;

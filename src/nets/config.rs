@@ -133,7 +133,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             "silu" | "swish" => Some(Self::Silu),
             "gelu" => Some(Self::GeluErf),

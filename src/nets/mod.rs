@@ -14,4 +14,5 @@ mod transformer2d;
 pub mod unet;
 mod unet_blocks;
 pub mod vae;
+pub mod vit;
 pub mod watcher;

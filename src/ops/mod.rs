@@ -5,6 +5,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod bicubic;
 pub mod conv;
 pub mod device;
 pub mod embedding;

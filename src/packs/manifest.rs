@@ -50,6 +50,8 @@ pub enum Layout {
     Diffusers,
     /// `config.json` and weights side by side, as LLaVA is published.
     Llava,
+    /// `config.json` and weights side by side as timm writes them, or a single file of weights under timm's names.
+    Timm,
 }
 
 /// Under which terms a model may be used.
@@ -111,6 +113,12 @@ pub struct Model {
     pub repository: Option<String>,
     /// The published revision that is meant.
     pub revision: Option<String>,
+    /// The one file of the repository that is the model; the whole folder if absent.
+    pub file: Option<String>,
+    /// The SHA-256 of that file.
+    pub sha256: Option<String>,
+    /// The model it was fine-tuned from, by its id.
+    pub original: Option<String>,
     /// How its numbers are published.
     #[serde(default)]
     pub dtype: String,
@@ -118,6 +126,8 @@ pub struct Model {
     pub megabytes: Option<u64>,
     /// Its terms.
     pub licence: Licence,
+    /// What of this entry nobody has checked against the published files.
+    pub unconfirmed: Option<String>,
     /// What it runs with by default (editors).
     pub defaults: Option<Defaults>,
 }
@@ -198,6 +208,16 @@ impl Manifest {
             if model.roles.is_empty() || model.licence.name.is_empty() {
                 return Err(PackError::config(path, format!("the model {} has no role or no licence", model.id)));
             }
+            if let Some(original) = model.original.as_ref().filter(|original| self.model(original).is_none()) {
+                return Err(PackError::config(
+                    path,
+                    format!("the model {} was fine-tuned from {original}, which is not in the list", model.id),
+                ));
+            }
+            let plain = |name: &String| !name.is_empty() && !name.contains(['/', '\\', ':']) && name != "..";
+            if model.file.as_ref().is_some_and(|name| !plain(name)) {
+                return Err(PackError::config(path, format!("the file of the model {} is no plain name", model.id)));
+            }
             if model.folder.is_none() && model.path.is_none() && model.repository.is_none() {
                 return Err(PackError::config(path, format!("nothing says where the model {} is", model.id)));
             }
@@ -250,6 +270,12 @@ mod tests {
             assert!(!model.about.is_empty() && !model.licence.name.is_empty(), "{}", model.id);
             assert_eq!(model.roles.contains(&Role::Editor), model.defaults.is_some(), "{}", model.id);
             assert!(model.folder.is_some() || model.licence.link.is_some(), "{}", model.id);
+            assert_eq!(
+                model.file.is_some(),
+                model.sha256.as_ref().is_some_and(|hash| hash.len() == 64),
+                "{}",
+                model.id
+            );
         }
     }
 
@@ -268,5 +294,7 @@ mod tests {
         assert!(fault("[[pack]]\nid='p'\nname='p'\nmodels={editor='b'}").contains("which it is not"));
         assert!(fault("[[pack]]\nid='p'\nname='p'\nmodels={juggler='b'}").contains("juggler"));
         assert!(fault("model = 3").contains("own.toml"));
+        assert!(fault(&model("a").replace("path='/x'", "path='/x'\noriginal='b'")).contains("not in the list"));
+        assert!(fault(&model("a").replace("path='/x'", "path='/x'\nfile='../b'")).contains("no plain name"));
     }
 }

@@ -4,6 +4,7 @@
 //! shapes) is checked against the file before memory is taken or the file is mapped, what a file is gets decided by its
 //! content, and every failure is a [`PackError`] of one sentence that names the file.
 
+pub mod backbone;
 pub mod clip_tokenizer;
 pub mod compvis;
 pub mod convert;

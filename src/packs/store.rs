@@ -96,7 +96,8 @@ impl Store {
         &self.places
     }
 
-    /// The folder of `model`, if it is on this machine. Only its presence is looked at, not its content.
+    /// The folder of `model`, or its file where it is one, if it is on this machine. Only its presence is looked at, not
+    /// its content.
     #[must_use]
     pub fn locate(&self, model: &Model) -> Option<PathBuf> {
         if let Some(path) = model.path.as_ref().filter(|path| path.exists()) {
@@ -104,11 +105,15 @@ impl Store {
         }
         let bundled = model.folder.as_ref().map(|folder| self.places.assets.iter().map(move |root| root.join(folder)));
         let fetched = self.places.models.as_ref().map(|root| root.join(&model.id));
-        let mut candidates = bundled.into_iter().flatten().chain(fetched);
-        candidates.find(|path| path.is_dir()).or_else(|| {
-            let repository = model.repository.as_ref()?;
-            self.places.hub_caches.iter().find_map(|cache| snapshot(cache, repository, model.revision.as_deref()))
-        })
+        let cached = model.repository.iter().flat_map(|repository| {
+            let caches = self.places.hub_caches.iter();
+            caches.filter_map(move |cache| snapshot(cache, repository, model.revision.as_deref()))
+        });
+        let candidates = bundled.into_iter().flatten().chain(fetched).chain(cached).filter(|path| path.is_dir());
+        match &model.file {
+            Some(file) => candidates.map(|folder| folder.join(file)).find(|path| path.is_file()),
+            None => candidates.into_iter().next(),
+        }
     }
 
     /// The model meant by `name` for `role`: a folder or file, a model's id, or a pack's id.
@@ -154,7 +159,11 @@ impl Store {
                     .models
                     .as_ref()
                     .map_or_else(String::new, |root| format!(" to {} or", root.join(&model.id).display()));
-                format!("download the repository {repository} from Hugging Face{place} to a folder that you name")
+                let what = match &model.file {
+                    Some(file) => format!("the file {file} of the repository {repository}"),
+                    None => format!("the repository {repository}"),
+                };
+                format!("download {what} from Hugging Face{place} to a folder that you name")
             }
             (None, None) => {
                 "it comes with the program, but its assets folder was not found; set GLASSBOX_ASSETS to it".into()
@@ -206,6 +215,18 @@ mod tests {
         assert!(find("paper").unwrap().path.ends_with("models/instruct-pix2pix"));
 
         assert!(find("starter-language").unwrap_err().to_string().contains("no editor"));
+
+        // One file of a repository that holds several models.
+        let backbone = |name: &str| Store::at(places.clone()).unwrap().find(name, Role::Backbone);
+        let absent = backbone("fit3d-mae-base").unwrap_err().to_string();
+        assert!(absent.contains("the file mae_base_finetuned.pth of the repository yuanwenyue/FiT3D"), "{absent}");
+        make("hub/models--yuanwenyue--FiT3D/snapshots/0123");
+        make("hub/models--yuanwenyue--FiT3D/refs");
+        std::fs::write(root.path().join("hub/models--yuanwenyue--FiT3D/refs/main"), "0123").unwrap();
+        assert!(backbone("fit3d-mae-base").is_err());
+        let file = root.path().join("hub/models--yuanwenyue--FiT3D/snapshots/0123/mae_base_finetuned.pth");
+        std::fs::write(&file, "x").unwrap();
+        assert_eq!(backbone("fit3d-mae-base").unwrap().path, file);
         let unknown = find("no-such-model").unwrap_err().to_string();
         assert!(unknown.contains("starter") && unknown.contains("hq-edit"), "{unknown}");
         let folder = root.path().to_str().unwrap();

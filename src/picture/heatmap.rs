@@ -1,13 +1,13 @@
 //! Maps of numbers as pictures: the colours, a PNG with a colour bar, and NPY for those who compute on.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use image::{GrayImage, Luma, Rgb, RgbImage, imageops};
 
 use super::encode::{SaveError, SaveOptions, save};
 use super::resample::{Filter, resize_rgb};
-use super::{atomic, resize};
+use super::{npy, resize};
 
 /// (lightness, chroma, hue in degrees) in Oklch at 0, 1/3, 2/3 and 1: from deep blue over green to pale yellow, even in
 /// lightness, so that equal steps look equal and colour-blind eyes follow the lightness.
@@ -26,7 +26,8 @@ pub fn colour(value: f32) -> Rgb<u8> {
 }
 
 /// Oklch (lightness 0..=1, chroma, hue in degrees) as sRGB, clipped to the gamut (Ottosson's matrices).
-fn oklch(lightness: f32, chroma: f32, hue: f32) -> Rgb<u8> {
+#[must_use]
+pub fn oklch(lightness: f32, chroma: f32, hue: f32) -> Rgb<u8> {
     let (sin, cos) = hue.to_radians().sin_cos();
     let (a, b) = (chroma * cos, chroma * sin);
     let l = (lightness + 0.396_337_78 * a + 0.215_803_76 * b).powi(3);
@@ -103,21 +104,7 @@ impl Map<'_> {
     /// # Errors
     /// If the file cannot be written.
     pub fn save_npy(&self, path: &Path) -> io::Result<()> {
-        atomic::write(path, |out| {
-            let mut header =
-                format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", self.height, self.width);
-            // Magic, version and length take 10 bytes; the whole is a multiple of 64 and ends in a line break.
-            let padding = 63 - (10 + header.len()) % 64;
-            header.extend(std::iter::repeat_n(' ', padding));
-            header.push('\n');
-            out.write_all(b"\x93NUMPY\x01\x00")?;
-            out.write_all(&(header.len() as u16).to_le_bytes())?;
-            out.write_all(header.as_bytes())?;
-            for value in self.values {
-                out.write_all(&value.to_le_bytes())?;
-            }
-            Ok(())
-        })
+        npy::write(path, &[self.height, self.width], self.values)
     }
 }
 

@@ -9,6 +9,7 @@ mod header;
 pub mod heatmap;
 pub mod limits;
 pub mod metadata;
+pub mod npy;
 pub mod orient;
 pub mod paths;
 pub mod region;

@@ -1,4 +1,5 @@
 //! The jobs of the lenses: each opens the models it needs through the cache, runs its method and brings a result.
 
 pub mod edit;
+pub mod features;
 pub mod specify;
