@@ -44,6 +44,8 @@ pub(crate) enum Command {
     ZoomOut,
     PreviousVersion,
     NextVersion,
+    CompareWithShown,
+    StartFromShown,
     ToggleFilmstrip,
     Palette,
     Help,
@@ -63,7 +65,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 54] = [
+    pub(crate) const ALL: [Self; 56] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -110,6 +112,8 @@ impl Command {
         Self::ZoomOut,
         Self::PreviousVersion,
         Self::NextVersion,
+        Self::CompareWithShown,
+        Self::StartFromShown,
         Self::ToggleFilmstrip,
         Self::Palette,
         Self::Help,
@@ -166,6 +170,8 @@ impl Command {
             Self::ZoomOut => ("View", "Zoom out"),
             Self::PreviousVersion => ("Versions", "Previous version"),
             Self::NextVersion => ("Versions", "Next version"),
+            Self::CompareWithShown => ("Versions", "Compare others with the shown version"),
+            Self::StartFromShown => ("Versions", "Start the next edit from the shown version"),
             Self::ToggleFilmstrip => ("Window", "Versions panel"),
             Self::Palette => ("Window", "All commands…"),
             Self::Help => ("Window", "Shortcuts"),

@@ -66,13 +66,15 @@ pub(crate) enum Icon {
 enum Stroked {
     Line(&'static [(f32, f32)]),
     Closed(&'static [(f32, f32)]),
+    /// A filled shape without dents.
+    Full(&'static [(f32, f32)]),
     Circle(f32, f32, f32),
     Dot(f32, f32, f32),
     /// Centre, radius, from and to in turns clockwise from the right.
     Arc(f32, f32, f32, f32, f32),
 }
 
-use Stroked::{Arc, Circle, Closed, Dot, Line};
+use Stroked::{Arc, Circle, Closed, Dot, Full, Line};
 
 const FRAME: &[(f32, f32)] = &[(2.5, 3.5), (13.5, 3.5), (13.5, 12.5), (2.5, 12.5)];
 
@@ -230,7 +232,7 @@ fn strokes(icon: Icon) -> &'static [Stroked] {
             Dot(10.2, 10.2, 1.0),
         ],
         Icon::Run => &[Closed(&[(4.5, 2.8), (13.0, 8.0), (4.5, 13.2)])],
-        Icon::Stop => &[Closed(&[(4.0, 4.0), (12.0, 4.0), (12.0, 12.0), (4.0, 12.0)])],
+        Icon::Stop => &[Full(&[(4.0, 4.0), (12.0, 4.0), (12.0, 12.0), (4.0, 12.0)])],
         Icon::Bell => &[
             Line(&[
                 (2.8, 11.5),
@@ -322,6 +324,7 @@ pub(crate) fn paint(painter: &Painter, rect: Rect, side: f32, icon: Icon, colour
         painter.add(match part {
             Line(points) => Shape::line(points.iter().copied().map(at).collect(), stroke),
             Closed(points) => Shape::closed_line(points.iter().copied().map(at).collect(), stroke),
+            Full(points) => Shape::convex_polygon(points.iter().copied().map(at).collect(), colour, Stroke::NONE),
             Circle(x, y, r) => Shape::circle_stroke(at((*x, *y)), r * scale, stroke),
             Dot(x, y, r) => Shape::circle_filled(at((*x, *y)), r * scale, colour),
             Arc(x, y, r, from, to) => {

@@ -295,6 +295,10 @@ impl Glassbox {
             Command::PreviousVersion | Command::NextVersion => {
                 self.document.as_ref().is_some_and(|d| d.tree().len() > 1)
             }
+            Command::CompareWithShown => {
+                self.document.as_ref().is_some_and(|d| d.standing.compared != d.standing.shown)
+            }
+            Command::StartFromShown => self.document.as_ref().is_some_and(|d| d.standing.base != d.standing.shown),
             Command::Propose => self.can_propose(),
             Command::Run => self.document.is_some() && self.lacks().is_none(),
             Command::Cancel => self.lenses_work() || self.is_painting() || self.seeds_are_open(),
@@ -372,6 +376,15 @@ impl Glassbox {
             Command::PreviousVersion | Command::NextVersion => {
                 if let Some(document) = &mut self.document {
                     document.walk(if command == Command::NextVersion { 1 } else { -1 });
+                }
+            }
+            Command::CompareWithShown | Command::StartFromShown => {
+                if let Some(document) = &mut self.document {
+                    let shown = document.standing.shown;
+                    match command {
+                        Command::CompareWithShown => document.standing.compared = shown,
+                        _ => document.standing.base = shown,
+                    }
                 }
             }
             Command::ToggleFilmstrip => self.settings.now.filmstrip_open ^= true,

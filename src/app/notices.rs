@@ -76,7 +76,7 @@ impl Notices {
 
     /// Shows a headline that tells what happened, with what it means and what to do below.
     pub(crate) fn explain(&mut self, level: Level, headline: impl Into<String>, details: impl Into<String>) {
-        self.push(level, headline.into(), Some(details.into()));
+        self.push(level, headline.into(), Some(as_sentence(&details.into())));
     }
 
     fn push(&mut self, level: Level, headline: String, details: Option<String>) {
@@ -176,6 +176,16 @@ impl Notices {
     }
 }
 
+/// `text` with a capital at its beginning, unless that is no plain word (a path, a host, a name with digits).
+pub(crate) fn as_sentence(text: &str) -> String {
+    let first = text.split(' ').next().unwrap_or_default();
+    let plain = first.chars().all(|c| c.is_ascii_lowercase());
+    match text.chars().next().filter(|_| plain) {
+        Some(letter) => letter.to_uppercase().chain(text.chars().skip(1)).collect(),
+        None => text.to_owned(),
+    }
+}
+
 fn as_text(notice: &Notice) -> String {
     match &notice.details {
         Some(details) => format!("{}: {details}", notice.headline),
@@ -196,7 +206,8 @@ fn toast(ui: &mut Ui, p: &Palette, notice: &mut Notice) {
                 let (rect, _) = ui.allocate_exact_size(vec2(18.0, 20.0), egui::Sense::hover());
                 icons::paint(ui.painter(), rect, size::ICON, notice.level.icon(), notice.level.colour(p));
                 ui.vertical(|ui| {
-                    ui.set_width(264.0);
+                    // Beside the icon and the button that closes.
+                    ui.set_width(340.0 - 18.0 - 24.0 - 2.0 * space::S);
                     ui.spacing_mut().item_spacing.y = 2.0;
                     ui.add(egui::Label::new(&notice.headline).wrap());
                     if let Some(details) = &notice.details {
@@ -239,6 +250,14 @@ mod tests {
         }
         assert_eq!(notices.headlines().len(), KEPT);
         assert_eq!(notices.unseen(), KEPT + 10);
+    }
+
+    #[test]
+    fn sentences_begin_with_a_capital_and_names_stay_as_they_are() {
+        assert_eq!(as_sentence("nothing answers"), "Nothing answers");
+        for name in ["/home/a is full", "localhost:1 answers", "ünder", "", "“x” did"] {
+            assert_eq!(as_sentence(name), name);
+        }
     }
 
     #[test]

@@ -108,9 +108,9 @@ pub(crate) const DARK: Palette = Palette {
 /// Its light twin.
 pub(crate) const LIGHT: Palette = Palette {
     canvas: rgb(0xe4_e7ea),
-    panel: rgb(0xf6_f7f8),
+    panel: rgb(0xfa_fbfc),
     raised: rgb(0xff_ffff),
-    field: rgb(0xff_ffff),
+    field: rgb(0xee_f1f4),
     control: rgb(0xe6_e9ec),
     hover: rgb(0xdb_dfe3),
     pressed: rgb(0xce_d4d9),

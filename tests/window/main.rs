@@ -1,14 +1,15 @@
 //! The window, driven as a person or a screen reader drives it: by the names of its controls.
 //!
 //! Who proposes and edits is in most tests a stand-in that waits at gates (`stand_in`), so that every state can be looked
-//! at as long as it takes; nothing waits on a clock. `starter` uses the models that come with the program, `crash`
-//! ends the program in the middle.
+//! at as long as it takes; nothing waits on a clock. `starter` uses the models that come with the program, `snapshots`
+//! looks at the pictures, `crash` ends the program in the middle.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod crash;
 mod language;
 mod regions;
+mod snapshots;
 mod stand_in;
 mod starter;
 
@@ -142,7 +143,7 @@ fn the_queue_runs_in_order_and_a_failure_is_told_and_spares_the_rest() {
     click(&mut h, "Queue another run");
     until(&mut h, "the waiting run", |h| has(h, "Waiting"));
     window.work.gate.open(2 * STEPS);
-    until(&mut h, "the failure", |h| has_part(h, "the weights of the unet are not whole"));
+    until(&mut h, "the failure", |h| has_part(h, "weights of the unet are not whole"));
     until(&mut h, "the version of the second run", |h| has(h, &format!("Version: {WISH}")));
     until(&mut h, "the failed one in the queue", |h| has(h, "Failed"));
     click(&mut h, "Put away what has ended");

@@ -110,7 +110,9 @@ impl Workshop for StandIn {
         context.monitor.stage("Denoising", request.settings.steps);
         for step in 0..request.settings.steps {
             self.gate.pass(context)?;
-            context.monitor.preview(RgbImage::from_pixel(8, 6, Rgb([90, 120, 20 * step as u8])));
+            let mut small = image::imageops::thumbnail(&*request.picture.rgb, 32, 24);
+            small.pixels_mut().for_each(|pixel| pixel.0[2] = pixel.0[2].saturating_add(30 * step as u8));
+            context.monitor.preview(small);
             context.monitor.step(step + 1);
         }
         if self.fails.load(Ordering::Acquire) > 0 {
@@ -125,16 +127,20 @@ impl Workshop for StandIn {
         let plan = plan(request.picture.size(), SizeRequest::LongerSide(64), request.settings.fit, 8)?;
         let ramp: Vec<f32> = (0..48).map(|at| at as f32 / 47.0).collect();
         let active: Vec<_> = request.active().collect();
-        let share = 1.0 / active.len().max(1) as f32;
+        // One wins over the others as the steps go on.
+        let (steps, count) = (request.settings.steps.max(1) as f32, active.len().max(1) as f32);
+        let share =
+            |k: usize, step: usize| (1.0 + (0.5 - step as f32 / steps) * (k as f32 - (count - 1.0) / 2.0)) / count;
         let instructions = active
             .iter()
-            .map(|(place, specific)| Contribution {
+            .enumerate()
+            .map(|(k, (place, specific))| Contribution {
                 specific: *place,
                 text: specific.text.clone(),
                 win: ramp.clone(),
                 push: ramp.clone(),
                 product: ramp.clone(),
-                share: vec![share; request.settings.steps],
+                share: (0..request.settings.steps).map(|step| share(k, step)).collect(),
             })
             .collect();
         let outcome = EditOutcome {
@@ -192,11 +198,11 @@ pub(crate) fn landscape(seed: u32) -> RgbImage {
         Rgb(match () {
             () if roof => [168, 74, 58],
             () if house => [226, 214, 190],
-            () if fy > 168.0 + 2.0 * (fx * 0.09).sin() => [72, 128 + (y / 6) as u8, 168],
+            () if fy > 168.0 + 2.0 * (fx * 0.09).sin() => [72, 158, 168],
             () if fy > near => [96, 142, 74],
             () if fy > far => [70, 104, 92],
             () if sun => [255, 232, 160],
-            () => [120 + (y / 2) as u8, 168 + (y / 3) as u8, 222],
+            () => [124 + (y / 30 * 14) as u8, 170 + (y / 30 * 9) as u8, 222],
         })
     })
 }

@@ -79,6 +79,7 @@ impl Glassbox {
                         TextButton::new("Look at it").icon(Icon::Search).enabled(ready).show(ui).clicked()
                     })
                     .inner;
+                self.what_was_found(ui);
             }
             Kind::Server => {
                 field(ui, "Address", "Address of the server", "http://localhost:11434", &mut settings.address);
@@ -91,6 +92,8 @@ impl Glassbox {
                         ask.show(ui).clicked()
                     })
                     .inner;
+                self.what_was_found(ui);
+                let settings = &self.settings.now.language_model;
                 let to = if settings.lacks().is_some() { "it".to_owned() } else { host(&settings.address) };
                 hint(
                     ui,
@@ -103,7 +106,6 @@ impl Glassbox {
                 hint(ui, format!("A key is only read from the environment variable {KEY_VARIABLE}: it {state}."));
             }
         }
-        self.what_was_found(ui);
         look
     }
 
@@ -170,16 +172,19 @@ fn source(ui: &mut Ui, kind: Kind, chosen: bool, inside: impl FnOnce(&mut Ui)) -
             ui.set_width(ui.available_width());
             ui.spacing_mut().item_spacing.y = space::XS;
             let head = ui.scope_builder(egui::UiBuilder::new().sense(Sense::click()), |ui| {
-                ui.horizontal(|ui| {
+                ui.horizontal_top(|ui| {
                     let (mark, _) = ui.allocate_exact_size(vec2(18.0, 18.0), Sense::hover());
                     let ring = egui::Stroke::new(1.5, if chosen { p.accent } else { p.muted });
                     ui.painter().circle_stroke(mark.center(), 7.0, ring);
                     if chosen {
                         ui.painter().circle_filled(mark.center(), 3.5, p.accent);
                     }
-                    ui.label(kind.title());
+                    ui.vertical(|ui| {
+                        ui.spacing_mut().item_spacing.y = 2.0;
+                        ui.label(kind.title());
+                        hint(ui, kind.about());
+                    });
                 });
-                hint(ui, kind.about());
             });
             let head = head.response;
             head.widget_info(|| WidgetInfo::selected(Role::RadioButton, true, chosen, kind.title()));

@@ -204,10 +204,12 @@ impl Glassbox {
             let writing = self.edit.asking.as_ref().is_some_and(|asking| asking.wanted == Wanted::Caption);
             let width = ui.available_width() - 34.0;
             let hint_text = if writing { "Looking at the picture…" } else { "what the picture shows" };
-            let field = TextEdit::singleline(&mut document.draft.caption)
+            let field = TextEdit::multiline(&mut document.draft.caption)
                 .hint_text(hint_text)
+                .desired_rows(1)
                 .desired_width(width)
-                .margin(Margin::symmetric(8, 5));
+                .margin(Margin::symmetric(8, 5))
+                .return_key(None);
             let help = "What the picture shows. The proposals are made from it; correct it if it is wrong.";
             ui.add(field).accessible_name("Caption").on_hover_text(help);
             let again = IconButton::new(Icon::Regenerate, "Describe the picture again").enabled(self.can_ask());

@@ -5,6 +5,7 @@ use egui::{CornerRadius, Frame, Label, Margin, RichText, Ui};
 use super::runs::{Aim, Ended, Run};
 use crate::app::Glassbox;
 use crate::app::icons::Icon;
+use crate::app::notices::as_sentence;
 use crate::app::theme::{palette, radius};
 use crate::app::widgets::buttons::{IconButton, hint, section};
 use crate::app::widgets::progress;
@@ -189,7 +190,7 @@ fn one(ui: &mut Ui, run: &Run, title: &str, place: Option<usize>, waiting: usize
             asked = link.clicked().then_some(Asked::Show(run.id)).or(asked);
         }
         (Some(Ended::Failed(sentence)), _) => {
-            ui.label(RichText::new(sentence).small().color(p.error));
+            ui.label(RichText::new(as_sentence(sentence)).small().color(p.error));
         }
         _ => {}
     }

@@ -125,6 +125,9 @@ const READY: [(&str, [f32; 4]); 5] = [
     ("Middle", [0.25, 0.25, 0.75, 0.75]),
 ];
 
+/// Below this width the toolbar's buttons take two lines.
+const IN_ONE_LINE: f32 = 460.0;
+
 const BRUSH: std::ops::RangeInclusive<f64> = 0.005..=0.2;
 
 /// What was chosen in the menu of regions.
@@ -263,15 +266,26 @@ impl Glassbox {
                     .corner_radius(CornerRadius::same(radius::CARD))
                     .inner_margin(Margin::symmetric(10, 6))
                     .show(ui, |ui| {
-                        ui.set_max_width((area.width() - 2.0 * space::M - 20.0).min(520.0));
-                        ui.spacing_mut().item_spacing.y = 2.0;
-                        ui.horizontal_wrapped(|ui| {
-                            ui.spacing_mut().item_spacing.x = 2.0;
+                        let width = (area.width() - 2.0 * space::M - 20.0).min(520.0);
+                        ui.set_max_width(width);
+                        ui.spacing_mut().item_spacing = egui::vec2(2.0, 2.0);
+                        let mut acts = |app: &mut Self, ui: &mut Ui| {
+                            app.region_acts(ui);
+                            ui.add_space(space::S);
+                            done = TextButton::new("Done").primary().show(ui).on_hover_text("Esc").clicked();
+                        };
+                        ui.horizontal(|ui| {
                             ui.label(RichText::new(format!("Region of {}", place + 1)).color(p.series(place)));
                             ui.add_space(space::S);
-                            self.region_buttons(ui);
-                            done = TextButton::new("Done").primary().show(ui).on_hover_text("Esc").clicked();
+                            self.region_shapes(ui);
+                            if width >= IN_ONE_LINE {
+                                ui.add_space(space::S);
+                                acts(self, ui);
+                            }
                         });
+                        if width < IN_ONE_LINE {
+                            ui.horizontal(|ui| acts(self, ui));
+                        }
                         ui.horizontal_wrapped(|ui| self.region_sizes(ui));
                     });
             });
@@ -280,19 +294,20 @@ impl Glassbox {
         }
     }
 
-    fn region_buttons(&mut self, ui: &mut Ui) {
+    fn region_shapes(&mut self, ui: &mut Ui) {
         let now = self.edit.painting.as_ref().map(|painting| painting.tool);
         for act in RegionAct::ALL {
             if let RegionAct::Tool(tool) = act {
                 self.region_button(ui, act, Some(tool) == now);
             }
         }
-        ui.add_space(space::S);
+    }
+
+    fn region_acts(&mut self, ui: &mut Ui) {
         for act in [RegionAct::Grow, RegionAct::Shrink, RegionAct::Invert, RegionAct::Clear] {
             self.region_button(ui, act, false);
         }
         self.more_regions(ui);
-        ui.add_space(space::S);
     }
 
     fn region_button(&mut self, ui: &mut Ui, act: RegionAct, selected: bool) {

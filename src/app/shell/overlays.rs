@@ -167,7 +167,7 @@ impl Glassbox {
     }
 
     fn language_dialog(&mut self, ui: &Ui) {
-        let modal = dialog(ui, "language").show(ui.ctx(), |ui| self.language_choice(ui));
+        let modal = dialog(ui, "language").show(ui.ctx(), |ui| scrolled(ui, |ui| self.language_choice(ui)));
         if modal.inner || modal.should_close() {
             self.overlay.kind = Kind::None;
         }
@@ -209,33 +209,36 @@ impl Glassbox {
             ui.set_width(400.0);
             ui.heading("Settings");
             ui.add_space(space::S);
-            ui.label("Appearance");
-            let all =
-                [(ThemeChoice::System, "As the system"), (ThemeChoice::Dark, "Dark"), (ThemeChoice::Light, "Light")];
-            segmented(ui, "Appearance", &mut self.settings.now.theme, &all);
-            ui.add_space(space::S);
-            ui.label("Size of the interface");
-            let sizes = [(0.85, "Small"), (1.0, "Normal"), (1.25, "Large"), (1.5, "Larger")];
-            segmented(ui, "Size of the interface", &mut self.settings.now.zoom, &sizes);
-            ui.add_space(space::S);
-            toggle(ui, &mut self.settings.now.preview, "Live preview", "Shows the picture while it forms");
-            let help = "An exported picture carries its wish, instructions and settings, so that dropping it here offers them again. Turn off to keep them to yourself.";
-            toggle(ui, &mut self.settings.now.recipe_in_files, "Put the recipe into exported pictures", help);
-            ui.add_space(space::S);
-            ui.label("Instructions are proposed by");
-            let words = self.settings.now.language_model.title();
-            let name = self.settings.now.language_model.button();
-            if TextButton::new(&words).icon(Icon::Model).show(ui).accessible_name(name).clicked() {
-                self.overlay.kind = Kind::Language;
-            }
-            ui.add_space(space::S);
-            device(ui, &mut self.settings.now);
-            ui.add_space(space::M);
-            hint(ui, format!("Glassbox {}", env!("CARGO_PKG_VERSION")));
+            scrolled(ui, |ui| self.all_settings(ui));
         });
         if modal.should_close() && self.overlay.kind == Kind::Settings {
             self.overlay.kind = Kind::None;
         }
+    }
+
+    fn all_settings(&mut self, ui: &mut Ui) {
+        ui.label("Appearance");
+        let all = [(ThemeChoice::System, "As the system"), (ThemeChoice::Dark, "Dark"), (ThemeChoice::Light, "Light")];
+        segmented(ui, "Appearance", &mut self.settings.now.theme, &all);
+        ui.add_space(space::S);
+        ui.label("Size of the interface");
+        let sizes = [(0.85, "Small"), (1.0, "Normal"), (1.25, "Large"), (1.5, "Larger")];
+        segmented(ui, "Size of the interface", &mut self.settings.now.zoom, &sizes);
+        ui.add_space(space::S);
+        toggle(ui, &mut self.settings.now.preview, "Live preview", "Shows the picture while it forms");
+        let help = "An exported picture carries its wish, instructions and settings, so that dropping it here offers them again. Turn off to keep them to yourself.";
+        toggle(ui, &mut self.settings.now.recipe_in_files, "Put the recipe into exported pictures", help);
+        ui.add_space(space::S);
+        ui.label("Instructions are proposed by");
+        let words = self.settings.now.language_model.title();
+        let name = self.settings.now.language_model.button();
+        if TextButton::new(&words).icon(Icon::Model).show(ui).accessible_name(name).clicked() {
+            self.overlay.kind = Kind::Language;
+        }
+        ui.add_space(space::S);
+        device(ui, &mut self.settings.now);
+        ui.add_space(space::M);
+        hint(ui, format!("Glassbox {}", env!("CARGO_PKG_VERSION")));
     }
 
     fn path_field(&mut self, ui: &Ui) {
@@ -298,10 +301,18 @@ fn device(ui: &mut Ui, settings: &mut Settings) {
     }
 }
 
+/// What is higher than the window scrolls in it.
+fn scrolled<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> R {
+    let most = (ui.ctx().content_rect().height() - 110.0).max(160.0);
+    ScrollArea::vertical().max_height(most).show(ui, content).inner
+}
+
 /// A dialog in the middle of the window, the rest dimmed.
 fn dialog(ui: &Ui, name: &'static str) -> Modal {
     let margin = if name == "palette" { 10 } else { 20 };
-    Modal::new(Id::unique(name)).frame(Frame::popup(ui.style()).inner_margin(Margin::same(margin)))
+    // As high as the window lets it be: the default is lower than what some dialogs hold.
+    let area = Modal::default_area(Id::unique(name)).default_height(ui.ctx().content_rect().height());
+    Modal::new(Id::unique(name)).area(area).frame(Frame::popup(ui.style()).inner_margin(Margin::same(margin)))
 }
 
 fn help_group(ui: &mut Ui, group: &str) {

@@ -1,6 +1,6 @@
 //! The bar at the top: what is open, undo and redo, how the picture is seen, export, and the way to everything else.
 
-use egui::{Align, Layout, RichText, Sense, Ui, vec2};
+use egui::{Id, RichText, Sense, Ui, vec2};
 
 use crate::app::Glassbox;
 use crate::app::commands::Command;
@@ -30,46 +30,49 @@ impl Glassbox {
             } else {
                 ui.label(RichText::new("Glassbox").size(15.0));
             }
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                ui.spacing_mut().item_spacing.x = 2.0;
-                self.command_icon(ui, Icon::Help, Command::Help, false);
-                self.command_icon(ui, Icon::Settings, Command::Settings, false);
-                self.command_icon(ui, Icon::Search, Command::Palette, false);
-                ui.add_space(space::S);
-                self.lens_model_menu(ui);
-                ui.add_space(space::S);
-                let export = TextButton::new("Export").icon(Icon::Export).enabled(self.can(Command::Export));
-                let keys = Command::Export.keys(ui.ctx()).unwrap_or_default();
-                if export.show(ui).on_hover_text(format!("Save the shown version  {keys}")).clicked() {
-                    self.act(ui.ctx(), Command::Export);
-                }
-                ui.add_space(2.0);
-                let open = TextButton::new("Open").icon(Icon::Open);
-                let keys = Command::Open.keys(ui.ctx()).unwrap_or_default();
-                if open.show(ui).on_hover_text(format!("Open a picture  {keys}")).clicked() {
-                    self.act(ui.ctx(), Command::Open);
-                }
-                ui.add_space(space::S);
-                if self.can(Command::CompareDivider) {
-                    for (icon, command, mode) in [
-                        (Icon::Difference, Command::CompareDifference, Mode::Difference),
-                        (Icon::SideBySide, Command::CompareSideBySide, Mode::SideBySide),
-                        (Icon::Divider, Command::CompareDivider, Mode::Divider),
-                        (Icon::Single, Command::ShowSingle, Mode::Single),
-                    ] {
-                        let selected = self.mode == mode;
-                        self.command_icon(ui, icon, command, selected);
-                    }
-                    ui.add_space(space::S);
-                }
-                if self.document.is_some() {
-                    self.command_icon(ui, Icon::Redo, Command::Redo, false);
-                    self.command_icon(ui, Icon::Undo, Command::Undo, false);
-                    let open = self.settings.now.filmstrip_open;
-                    self.command_icon(ui, Icon::PanelLeft, Command::ToggleFilmstrip, open);
-                }
-            });
+            at_the_right(ui, |ui| self.actions(ui));
         });
+    }
+
+    /// What can be done, from left to right: that is also the order in which Tab goes through them.
+    fn actions(&mut self, ui: &mut Ui) {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        if self.document.is_some() {
+            let open = self.settings.now.filmstrip_open;
+            self.command_icon(ui, Icon::PanelLeft, Command::ToggleFilmstrip, open);
+            self.command_icon(ui, Icon::Undo, Command::Undo, false);
+            self.command_icon(ui, Icon::Redo, Command::Redo, false);
+            ui.add_space(space::S);
+        }
+        if self.can(Command::CompareDivider) {
+            for (icon, command, mode) in [
+                (Icon::Single, Command::ShowSingle, Mode::Single),
+                (Icon::Divider, Command::CompareDivider, Mode::Divider),
+                (Icon::SideBySide, Command::CompareSideBySide, Mode::SideBySide),
+                (Icon::Difference, Command::CompareDifference, Mode::Difference),
+            ] {
+                let selected = self.mode == mode;
+                self.command_icon(ui, icon, command, selected);
+            }
+            ui.add_space(space::S);
+        }
+        let open = TextButton::new("Open").icon(Icon::Open);
+        let keys = Command::Open.keys(ui.ctx()).unwrap_or_default();
+        if open.show(ui).on_hover_text(format!("Open a picture  {keys}")).clicked() {
+            self.act(ui.ctx(), Command::Open);
+        }
+        ui.add_space(2.0);
+        let export = TextButton::new("Export").icon(Icon::Export).enabled(self.can(Command::Export));
+        let keys = Command::Export.keys(ui.ctx()).unwrap_or_default();
+        if export.show(ui).on_hover_text(format!("Save the shown version  {keys}")).clicked() {
+            self.act(ui.ctx(), Command::Export);
+        }
+        ui.add_space(space::S);
+        self.lens_model_menu(ui);
+        ui.add_space(space::S);
+        self.command_icon(ui, Icon::Search, Command::Palette, false);
+        self.command_icon(ui, Icon::Settings, Command::Settings, false);
+        self.command_icon(ui, Icon::Help, Command::Help, false);
     }
 
     /// Which editor the next run uses.
@@ -113,5 +116,21 @@ impl Glassbox {
         if button.show(ui).clicked() {
             self.act(ui.ctx(), command);
         }
+    }
+}
+
+/// Draws `content` from left to right so that it ends at the right. How wide it is shows when it is drawn: when that
+/// changes, the frame is drawn once more.
+fn at_the_right(ui: &mut Ui, content: impl FnOnce(&mut Ui)) {
+    let id = Id::unique("width of the actions in the top bar");
+    let known: f32 = ui.data(|data| data.get_temp(id)).unwrap_or(0.0);
+    ui.spacing_mut().item_spacing.x = 0.0;
+    ui.add_space((ui.available_width() - known).max(0.0));
+    let before = ui.cursor().left();
+    content(ui);
+    let width = ui.min_rect().right() - before;
+    if (width - known).abs() > 0.5 {
+        ui.data_mut(|data| data.insert_temp(id, width));
+        ui.ctx().request_discard("the actions in the top bar changed");
     }
 }

@@ -319,12 +319,14 @@ fn segment(ui: &mut Ui, text: &str, selected: bool, width: f32) -> Response {
     let (rect, response) = ui.allocate_exact_size(vec2(width, 26.0), Sense::click());
     let enabled = ui.is_enabled();
     response.widget_info(|| WidgetInfo::selected(Role::RadioButton, enabled, selected, text));
-    let fill = match (selected, response.hovered()) {
-        (true, _) => p.control,
-        (false, true) => p.raised,
-        (false, false) => Color32::TRANSPARENT,
+    // The chosen one lies on the track: lighter than it in both themes.
+    let lies = if ui.visuals().dark_mode { (p.control, Stroke::NONE) } else { (p.raised, p.outline()) };
+    let (fill, edge) = match (selected, response.hovered()) {
+        (true, _) => lies,
+        (false, true) => (p.hover, Stroke::NONE),
+        (false, false) => (Color32::TRANSPARENT, Stroke::NONE),
     };
-    let ring = if response.has_focus() { p.focus_ring() } else { Stroke::NONE };
+    let ring = if response.has_focus() { p.focus_ring() } else { edge };
     ui.painter().rect(rect, CornerRadius::same(radius::SMALL), fill, ring, StrokeKind::Inside);
     ui.painter().galley(rect.center() - galley.size() / 2.0, galley, ink);
     response.on_hover_cursor(CursorIcon::PointingHand)

@@ -192,6 +192,9 @@ pub(crate) fn canvas(ui: &mut Ui, view: &mut View, mode: Mode, pictures: Picture
         }
         _ => pictures.shown.paint(&painter, place, white),
     }
+    if response.has_focus() {
+        painter.rect_stroke(area.shrink(1.0), 0, p.focus_ring(), StrokeKind::Inside);
+    }
     Canvas { response, panes, zoom }
 }
 
@@ -222,6 +225,20 @@ fn navigate(
         let factor = pinch * (scroll * 0.004).exp();
         if (factor - 1.0).abs() > 1e-4 {
             view.zoom_at(factor, to_pane(at), pane, size, ppp);
+        }
+    }
+    if response.has_focus() && view.zoom.is_some() {
+        // A zoomed picture moves by the arrow keys.
+        let filter = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
+        ui.memory_mut(|m| m.set_focus_lock_filter(response.id, filter));
+        let steps = ui.input(|i| {
+            let presses = |more, less| i.num_presses(more) as f32 - i.num_presses(less) as f32;
+            vec2(presses(Key::ArrowRight, Key::ArrowLeft), presses(Key::ArrowDown, Key::ArrowUp))
+        });
+        if steps != Vec2::ZERO {
+            let shown = view.place(pane, size, ppp);
+            view.centre += steps * 60.0 / shown.size();
+            view.keep_in_sight(pane, size, ppp);
         }
     }
     let pans = response.dragged_by(PointerButton::Middle) || (!drawing && response.dragged_by(PointerButton::Primary));

@@ -1,0 +1,202 @@
+//! Pictures of the window's main states in both themes, compared with those in `tests/snapshots`.
+//!
+//! `UPDATE_SNAPSHOTS=1` takes the new ones; look at each before it is committed. What depends on the clock, the version or
+//! the machine is masked. Drawn on lavapipe, as `scripts/test` arranges.
+
+use std::sync::atomic::Ordering;
+
+use egui::{Key, Rect, vec2};
+use egui_kittest::kittest::Queryable;
+use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
+use glassbox::app::Glassbox;
+
+use crate::stand_in::{
+    STEPS, WISH, Window, click, has, has_part, landscape, leave, opened, proposed, type_into, until,
+};
+
+/// Some pixels may round another way on another version of the driver.
+fn options() -> SnapshotOptions {
+    SnapshotOptions::new().threshold(1.0).max_failed_pixels(40_usize)
+}
+
+/// Compares the window that `scene` brings about, `size` points large, with the pictures of that name in both themes.
+fn both(name: &str, size: [f32; 2], scene: impl Fn(&mut Window) -> Harness<'static, Glassbox>) {
+    let mut results = SnapshotResults::new();
+    for theme in ["dark", "light"] {
+        let mut window = Window { size, drawn: true, ..Window::new() };
+        window.settings(&format!(r#"{{"theme": "{theme}"}}"#));
+        let mut harness = scene(&mut window);
+        mask_what_varies(&mut harness);
+        results.add(harness.try_snapshot_options(format!("{name}-{theme}"), &options()));
+    }
+}
+
+/// Hides times, rates and the version; as wide as they may get.
+fn mask_what_varies(harness: &mut Harness<'_, Glassbox>) {
+    let mut rects = Vec::new();
+    let version = concat!("lassbox ", env!("CARGO_PKG_VERSION"));
+    for (part, width) in
+        [("Step 2 of 4, ", 150.0), (" left", 84.0), (" steps/s", 84.0), (" s a step", 84.0), (version, 120.0)]
+    {
+        for node in harness.query_all_by_label_contains(part) {
+            let rect = node.rect();
+            // Texts at the right end grow to the left.
+            let right = rect.right() > harness.ctx.content_rect().width() - 30.0;
+            let from = if right { rect.right_top() - vec2(190.0, 0.0) } else { rect.left_top() };
+            rects.push(Rect::from_min_size(from, vec2(if right { 190.0 } else { width }, rect.height())));
+        }
+    }
+    for rect in rects {
+        harness.mask(rect);
+    }
+}
+
+/// Waits until the short messages have left by themselves (the window's clock runs in steps).
+fn quiet(harness: &mut Harness<'_, Glassbox>) {
+    until(harness, "the end of the messages", |h| !has_part(h, "Close message"));
+}
+
+const USUAL: [f32; 2] = [1280.0, 820.0];
+const SMALL: [f32; 2] = [900.0, 600.0];
+
+#[test]
+fn start() {
+    both("start", USUAL, |window| {
+        for (name, seed) in ["farm", "harbour", "lake-village", "street"].into_iter().zip(0..) {
+            let path = window.path(&format!("{name}.png"));
+            landscape(seed).save(&path).unwrap();
+            window.samples.push(path);
+        }
+        let mut h = window.open(None);
+        until(&mut h, "the samples", |h| has(h, "Sample: street") && !has_part(h, ", loading"));
+        h
+    });
+}
+
+#[test]
+fn open() {
+    both("open", USUAL, |window| opened(window));
+}
+
+/// The review step with everything in it: a line in other words, weights, one that does the opposite, a region.
+fn reviewed(window: &Window) -> Harness<'static, Glassbox> {
+    let mut h = proposed(window);
+    type_into(&mut h, "Instruction 2", ", thin and dark");
+    leave(&mut h);
+    h.get_by_label("Weight of instruction 1").set_value_accesskit(1.35);
+    h.get_by_label("Weight of instruction 3").set_value_accesskit(-0.5);
+    h.step();
+    click(&mut h, "Region of instruction 1");
+    click(&mut h, "More regions");
+    click(&mut h, "Upper half");
+    h.step();
+    h
+}
+
+#[test]
+fn region() {
+    both("region", USUAL, |window| reviewed(window));
+}
+
+fn done(mut h: Harness<'static, Glassbox>) -> Harness<'static, Glassbox> {
+    click(&mut h, "Done");
+    h.step();
+    h
+}
+
+#[test]
+fn review() {
+    both("review", USUAL, |window| done(reviewed(window)));
+}
+
+#[test]
+fn small() {
+    both("small", SMALL, |window| done(reviewed(window)));
+}
+
+#[test]
+fn small_region() {
+    both("small-region", SMALL, |window| reviewed(window));
+}
+
+#[test]
+fn running() {
+    both("running", USUAL, |window| {
+        let mut h = proposed(window);
+        click(&mut h, "Run with 3 instructions");
+        click(&mut h, "Queue another run");
+        window.work.gate.open(2);
+        until(&mut h, "the second step", |h| has(h, "Step 2 of 4") && has(h, "Waiting"));
+        h.step();
+        h
+    });
+}
+
+fn finished(window: &Window) -> Harness<'static, Glassbox> {
+    let mut h = proposed(window);
+    window.work.gate.open(STEPS);
+    click(&mut h, "Run with 3 instructions");
+    until(&mut h, "the result panel", |h| has(h, "What did what") && has(h, &format!("Version: {WISH}")));
+    quiet(&mut h);
+    click(&mut h, "Put away what has ended");
+    h
+}
+
+#[test]
+fn result() {
+    both("result", USUAL, |window| {
+        let mut h = finished(window);
+        click(&mut h, "Compare with a divider");
+        until(&mut h, "the divider", |h| has(h, "Divider"));
+        h
+    });
+}
+
+#[test]
+fn map() {
+    both("map", USUAL, |window| {
+        let mut h = finished(window);
+        click(&mut h, "Show the map of 2");
+        h.step();
+        h
+    });
+}
+
+#[test]
+fn error() {
+    both("error", USUAL, |window| {
+        let mut h = proposed(window);
+        window.work.fails.store(1, Ordering::Release);
+        window.work.gate.open(STEPS);
+        click(&mut h, "Run with 3 instructions");
+        until(&mut h, "the failure", |h| has(h, "Failed") && has_part(h, "did not work"));
+        h.step();
+        h
+    });
+}
+
+#[test]
+fn settings() {
+    both("settings", USUAL, |window| {
+        let mut h = opened(window);
+        leave(&mut h);
+        h.key_press_modifiers(egui::Modifiers::COMMAND, Key::Comma);
+        until(&mut h, "the settings", |h| has(h, "Live preview"));
+        h.step();
+        h
+    });
+}
+
+#[test]
+fn language() {
+    both("language", USUAL, |window| {
+        let mut h = opened(window);
+        click(&mut h, "Who proposes: Starter model");
+        click(&mut h, "A server");
+        type_into(&mut h, "Address of the server", "http://localhost:11434");
+        click(&mut h, "Ask which models it has");
+        click(&mut h, "qwen3:4b");
+        h.step();
+        h
+    });
+}
