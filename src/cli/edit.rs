@@ -10,6 +10,7 @@ use image::RgbImage;
 use serde_json::json;
 
 use super::progress::Foreground;
+use super::specify::CaptionerArgs;
 use super::word;
 use crate::edit::contributions::Contributions;
 use crate::edit::draws::Draws;
@@ -59,11 +60,13 @@ pub(super) struct EditArgs {
     count: usize,
     /// Who proposes them: a pack, a model, a folder, a GGUF file, or the address of an OpenAI-compatible server; the
     /// pack's own language model if absent.
-    #[arg(long, value_name = "NAME|DIR|URL")]
+    #[arg(long, value_name = "NAME|DIR|FILE|URL")]
     specifier: Option<String>,
     /// The model's name on that server.
     #[arg(long, value_name = "NAME")]
     server_model: Option<String>,
+    #[command(flatten)]
+    captioner: CaptionerArgs,
     /// What the picture shows; else the pack's language model says it.
     #[arg(long, value_name = "TEXT")]
     caption: Option<String>,
@@ -228,6 +231,7 @@ fn propose(request: &mut EditRequest, args: &EditArgs, store: &Store, foreground
         None => "starter",
     };
     let model = LanguageChoice::find(store, name, args.server_model.as_deref(), args.device, args.precision)?;
+    let model = args.captioner.apply(model, store)?;
     let proposal = foreground.run(SpecifyJob {
         picture: Arc::clone(&request.picture.rgb),
         wish: request.instruction.clone(),

@@ -32,19 +32,44 @@ pub(super) struct SpecifyArgs {
     /// An instruction that is not to be proposed. May be repeated.
     #[arg(long, value_name = "TEXT")]
     avoid: Vec<String>,
-    /// Who writes: a pack, a model, a folder, or the address of an OpenAI-compatible server, whose key, if it wants one,
-    /// is taken from the environment (GLASSBOX_ENDPOINT_KEY).
-    #[arg(long, default_value = "starter", value_name = "NAME|DIR|URL")]
+    /// Who writes: a pack, a model, a folder, a GGUF file, or the address of an OpenAI-compatible server, whose key, if it
+    /// wants one, is taken from the environment (GLASSBOX_ENDPOINT_KEY).
+    #[arg(long, default_value = "starter", value_name = "NAME|DIR|FILE|URL")]
     specifier: String,
     /// The model's name at that server; else the only one it offers.
     #[arg(long, value_name = "NAME")]
     server_model: Option<String>,
+    #[command(flatten)]
+    captioner: CaptionerArgs,
     /// The same seed gives the same proposal from the same model on this machine.
     #[arg(long, default_value_t = DEFAULT_SEED, value_name = "N")]
     seed: u64,
     /// Print one JSON object, and no progress.
     #[arg(long)]
     json: bool,
+}
+
+/// Who describes the picture, for every command that has it described.
+#[derive(Debug, Args)]
+pub(super) struct CaptionerArgs {
+    /// Who describes the picture: a pack, a model, a folder, the address of an OpenAI-compatible server whose model sees
+    /// (the picture, made small, is sent there; key from GLASSBOX_CAPTIONER_KEY or GLASSBOX_ENDPOINT_KEY), or "none";
+    /// else the pack's own model.
+    #[arg(long, value_name = "NAME|DIR|URL|none")]
+    captioner: Option<String>,
+    /// The model's name at that server; else the writer's, if it is the same server, or the only one it offers.
+    #[arg(long, value_name = "NAME")]
+    captioner_model: Option<String>,
+}
+
+impl CaptionerArgs {
+    /// The choice with the captioner that was asked for.
+    pub(super) fn apply(&self, choice: LanguageChoice, store: &Store) -> Result<LanguageChoice> {
+        match &self.captioner {
+            Some(name) => Ok(choice.with_captioner(store, name, self.captioner_model.as_deref())?),
+            None => Ok(choice),
+        }
+    }
 }
 
 /// Runs `glassbox specify …`.
@@ -55,6 +80,7 @@ pub(super) fn run(args: &SpecifyArgs) -> Result<()> {
     let store = Store::open()?;
     let (device, precision) = (DeviceChoice::Auto, Precision::Auto);
     let model = LanguageChoice::find(&store, &args.specifier, args.server_model.as_deref(), device, precision)?;
+    let model = args.captioner.apply(model, &store)?;
     let picture = open(&args.image, &DecodeLimits::default())?;
     let job = SpecifyJob {
         picture: picture.rgb,

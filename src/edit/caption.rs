@@ -4,6 +4,7 @@
 
 use image::RgbImage;
 
+use super::language::endpoint::EndpointError;
 use super::reply::clean_line;
 use super::specify::SpecifyError;
 use crate::nets::watcher::Watcher;
@@ -23,6 +24,12 @@ pub enum CaptionError {
     /// The model failed.
     #[error("the captioning model failed: {0}")]
     Model(String),
+    /// The server that the person named failed.
+    #[error(transparent)]
+    Endpoint(EndpointError),
+    /// The server took no picture.
+    #[error("{0}; perhaps its model cannot see pictures")]
+    Blind(EndpointError),
 }
 
 impl From<candle_core::Error> for CaptionError {
@@ -35,6 +42,7 @@ impl From<SpecifyError> for CaptionError {
     fn from(error: SpecifyError) -> Self {
         match error {
             SpecifyError::Cancelled => Self::Cancelled,
+            SpecifyError::Endpoint(error) => Self::Endpoint(error),
             other => Self::Model(other.to_string()),
         }
     }

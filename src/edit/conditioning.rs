@@ -11,6 +11,7 @@ use candle_core::{DType, Tensor};
 
 use super::EditError;
 use super::editor::Editor;
+use super::guidance::Scales;
 use crate::nets::watcher::Watcher;
 
 /// Everything that stays the same from step to step.
@@ -20,6 +21,8 @@ pub struct Conditioning {
     pub text: Tensor,
     /// `[3 + K, channels, h, w]`: the source's latents, unscaled, and zeros for the null row.
     pub image: Tensor,
+    /// Which rows go through the network, in order; the others have no say in the result.
+    evaluated: Vec<usize>,
     /// Rows of one forward pass at most.
     pub rows_at_once: usize,
 }
@@ -42,7 +45,18 @@ impl Conditioning {
         let null = image_latents.zeros_like()?;
         let rows: Vec<&Tensor> = (0..texts.len()).map(|row| if row == 2 { &null } else { image_latents }).collect();
         let image = Tensor::cat(&rows, 0)?;
-        Ok(Self { text, image, rows_at_once: rows_at_once.max(1) })
+        let evaluated = (0..texts.len()).collect();
+        Ok(Self { text, image, evaluated, rows_at_once: rows_at_once.max(1) })
+    }
+
+    /// Leaves out the rows whose coefficient is 0 at these scales: the wish at s_T = 0, the null row at s_I = 1.
+    ///
+    /// In their place [`Self::predict`] returns the image-only row, which [`super::guidance::guide`] then ignores.
+    #[must_use]
+    pub fn without_idle_rows(mut self, scales: Scales) -> Self {
+        let idle = |row: &usize| (*row == 0 && scales.text == 0.0) || (*row == 2 && scales.image == 1.0);
+        self.evaluated.retain(|row| !idle(row));
+        self
     }
 
     /// Rows of the batch: 3 + K.
@@ -67,17 +81,26 @@ impl Conditioning {
         let (rows, channels, height, width) = self.image.dims4()?;
         let noisy =
             Tensor::from_slice(z, (1, channels, height, width), self.image.device())?.to_dtype(self.image.dtype())?;
-        let mut outputs = Vec::with_capacity(rows);
-        for start in (0..rows).step_by(self.rows_at_once) {
-            let count = self.rows_at_once.min(rows - start);
-            let sample = Tensor::cat(
-                &[&noisy.expand((count, channels, height, width))?, &self.image.narrow(0, start, count)?],
-                1,
-            )?;
-            let text = self.text.narrow(0, start, count)?;
+        let mut outputs = vec![Vec::new(); rows];
+        for together in self.evaluated.chunks(self.rows_at_once) {
+            let count = together.len();
+            let taken = |all: &Tensor| {
+                let parts = together.iter().map(|row| all.narrow(0, *row, 1)).collect::<Result<Vec<_>, _>>()?;
+                Tensor::cat(&parts, 0)
+            };
+            let noisy = noisy.expand((count, channels, height, width))?;
+            let sample = Tensor::cat(&[&noisy, &taken(&self.image)?], 1)?;
+            let text = taken(&self.text)?;
             let output = editor.unet.forward(&sample, timestep, &text, watcher)?.to_dtype(DType::F32)?;
             let values: Vec<f32> = output.flatten_all()?.to_vec1()?;
-            outputs.extend(values.chunks(z.len()).map(<[f32]>::to_vec));
+            for (row, values) in together.iter().zip(values.chunks(z.len())) {
+                outputs[*row] = values.to_vec();
+            }
+        }
+        for row in [0, 2] {
+            if outputs[row].is_empty() {
+                outputs[row] = outputs[1].clone();
+            }
         }
         Ok(outputs)
     }

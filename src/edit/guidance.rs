@@ -61,7 +61,9 @@ pub fn guide(predictions: Predictions<'_>, modulations: &[Modulation], scales: S
     let (selection, difference) = select(image_only, specifics, modulations, plane);
     let output = (0..image_only.len())
         .map(|j| {
-            let (e0, e_image) = (null[j], image_only[j]);
+            let e_image = image_only[j];
+            // At s_I = 1 the null row cancels out; leaving it out entirely makes the result independent of it.
+            let e0 = if image == 1.0 { e_image } else { null[j] };
             let pushed = e0 + text * (ambiguous[j] - e_image);
             let pushed = difference.get(j).map_or(pushed, |d| pushed + specific * d);
             pushed + image * (e_image - e0)
@@ -119,6 +121,20 @@ mod tests {
         assert!((guided.output[0] + 1.25).abs() < 1e-6, "{}", guided.output[0]);
         let without = guide(predictions, &plain_weights(3), Scales { specific: 0.0, ..DEFAULTS }, 1);
         assert!((without.output[0] - 1.00).abs() < 1e-6);
+    }
+
+    #[test]
+    fn idle_rows_have_no_say() {
+        let specifics = [&[0.9_f32][..]];
+        let at = |ambiguous, null, scales| {
+            let predictions =
+                Predictions { ambiguous: &[ambiguous], image_only: &[0.2], null: &[null], specifics: &specifics };
+            guide(predictions, &plain_weights(1), scales, 1).output[0].to_bits()
+        };
+        let image = Scales { image: 1.0, ..DEFAULTS };
+        assert_eq!(at(0.3, 0.1, image), at(0.3, -7.0, image));
+        let text = Scales { text: 0.0, ..DEFAULTS };
+        assert_eq!(at(0.3, 0.1, text), at(0.2, 0.1, text));
     }
 
     #[test]

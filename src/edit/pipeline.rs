@@ -114,7 +114,7 @@ pub fn run(
 
     observer.stage("Reading the instructions", 0);
     let texts = active.iter().map(|(_, specific)| specific.text.trim());
-    let conditioning =
+    let mut conditioning =
         Conditioning::new(editor, request.instruction.trim(), texts, &image_latents, rows_at_once, observer)?;
     options.trace.tensor("text_embeddings", &conditioning.text)?;
     let as_f32 = |values: &[f64]| values.iter().map(|value| *value as f32).collect::<Vec<_>>();
@@ -130,6 +130,9 @@ pub fn run(
         .collect();
     let (text, specific) = settings.text_scales(!active.is_empty());
     let scales = Scales { text, specific, image: settings.image_guidance };
+    if !options.trace.is_collecting() {
+        conditioning = conditioning.without_idle_rows(scales);
+    }
     let draws = options.draws.clone().unwrap_or(Draws::Seeded(settings.seed));
     let source_latents: Vec<f32> = image_latents.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
     let colours = LatentPreview::fit(&working, &source_latents, width, height);

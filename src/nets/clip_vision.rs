@@ -296,7 +296,7 @@ impl ClipVision {
         let hidden = self.config.hidden_size;
         let class = self.class.reshape((1, 1, hidden))?.broadcast_as((batch, 1, hidden))?.contiguous()?;
         let x = Tensor::cat(&[&class, &patches.contiguous()?], 1)?;
-        self.pre_norm.forward(&x.broadcast_add(&self.positions.table().unsqueeze(0)?)?)
+        self.pre_norm.forward(&x.broadcast_add(&self.positions.table()?.unsqueeze(0)?)?)
     }
 }
 

@@ -137,13 +137,13 @@ impl Llava {
             config.text_config.tie_word_embeddings |= tied;
         }
         let newer = vb.contains_tensor("model.language_model.embed_tokens.weight");
-        let (outer, model, head) = if newer {
-            (vb.pp("model"), vb.pp("model.language_model"), vb.pp("lm_head"))
+        let (outer, model, around) = if newer {
+            (vb.pp("model"), vb.pp("model.language_model"), vb.clone())
         } else {
-            (vb.clone(), vb.pp("language_model.model"), vb.pp("language_model.lm_head"))
+            (vb.clone(), vb.pp("language_model.model"), vb.pp("language_model"))
         };
         // A tied head need not be stored; where it is stored although the config is silent, it is what counts.
-        if config.tie_word_embeddings.is_none() && !head.contains_tensor("weight") {
+        if config.tie_word_embeddings.is_none() && !around.contains_tensor("lm_head.weight") {
             config.text_config.tie_word_embeddings = true;
         }
         let vision = ClipVision::load(&config.vision_config, &outer.pp("vision_tower"))?;
@@ -160,7 +160,7 @@ impl Llava {
                 linear_2: Linear::load(projector.pp("linear_2"), to, to, bias)?,
                 activation: Activation::named(&config.projector_hidden_act)?,
             },
-            language: Llama::load_parts(&config.text_config, &model, &head)?,
+            language: Llama::load_parts(&config.text_config, &model, &around)?,
             config,
         })
     }

@@ -8,6 +8,7 @@ use crate::ops::conv::Conv2d;
 use crate::ops::linear::Linear;
 use crate::ops::norm::GroupNorm;
 use crate::ops::resample::{pad_right_bottom, upsample_nearest};
+use crate::ops::sum::add;
 
 /// What all residual blocks of a network have in common.
 #[derive(Clone, Copy, Debug)]
@@ -58,9 +59,8 @@ impl Resnet {
     pub(super) fn forward(&self, x: &Tensor, time: Option<&Tensor>) -> Result<Tensor> {
         // Every name is rebound, not shadowed, so that each plane is freed as soon as the next exists.
         let mut h = self.normed(&self.norm1, x)?;
-        h = self.conv1.forward(&h)?;
         let time = match (&self.time, time) {
-            (Some(project), Some(time)) => Some(project.forward(time)?.unsqueeze(2)?.unsqueeze(3)?),
+            (Some(project), Some(time)) => Some(project.forward(time)?),
             (None, _) => None,
             (Some(_), None) => {
                 candle_core::bail!("a residual block with a time projection was called without a time step")
@@ -68,6 +68,8 @@ impl Resnet {
         };
         h = match time {
             Some(time) if self.style.scale_shift => {
+                h = self.conv1.forward(&h)?;
+                let time = time.unsqueeze(2)?.unsqueeze(3)?;
                 let outputs = h.dim(1)?;
                 let scale = (time.narrow(1, 0, outputs)? + 1.0)?;
                 let shift = time.narrow(1, outputs, outputs)?;
@@ -75,15 +77,18 @@ impl Resnet {
                 self.style.activation.apply(&h)?
             }
             Some(time) => {
-                h = h.broadcast_add(&time)?;
+                h = self.conv1.forward_shifted(&h, &time)?;
                 self.normed(&self.norm2, &h)?
             }
-            None => self.normed(&self.norm2, &h)?,
+            None => {
+                h = self.conv1.forward(&h)?;
+                self.normed(&self.norm2, &h)?
+            }
         };
         h = self.conv2.forward(&h)?;
         match &self.shortcut {
-            Some(shortcut) => shortcut.forward(x)? + h,
-            None => x + h,
+            Some(shortcut) => add(&shortcut.forward(x)?, &h),
+            None => add(x, &h),
         }
     }
 

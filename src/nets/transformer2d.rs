@@ -10,6 +10,8 @@ use crate::ops::attention::attention;
 use crate::ops::linear::Linear;
 use crate::ops::norm::{GroupNorm, LayerNorm};
 use crate::ops::softmax::softmax_last;
+use crate::ops::sum::add;
+use crate::ops::transpose::transposed;
 
 /// The most memory that the hidden layer of one feed-forward pass may take, in bytes; more rows go one after another.
 const HIDDEN_BYTES: usize = 128 << 20;
@@ -54,14 +56,13 @@ impl Transformer2d {
     pub(super) fn forward(&self, x: &Tensor, text: &Tensor, watcher: &dyn Watcher) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
         let mut h = self.norm.forward(x)?;
-        h = h.reshape((batch, channels, height * width))?.transpose(1, 2)?.contiguous()?;
+        h = h.reshape((batch, channels, height * width))?.transpose(1, 2)?;
         h = self.project_in.forward(&h)?;
         for block in &self.blocks {
             h = block.forward(&h, text, watcher)?;
         }
         h = self.project_out.forward(&h)?;
-        h = h.transpose(1, 2)?.contiguous()?.reshape((batch, channels, height, width))?;
-        x + h
+        add(x, &transposed(&h)?.reshape((batch, channels, height, width))?)
     }
 }
 
@@ -104,11 +105,11 @@ impl Block {
     /// `x` `[batch, positions, channels]`.
     fn forward(&self, x: &Tensor, text: &Tensor, watcher: &dyn Watcher) -> Result<Tensor> {
         let mut normed = self.norm1.forward(x)?;
-        let mut x = (self.self_attention.forward(&normed, &normed, watcher)? + x)?;
+        let mut x = add(&self.self_attention.forward(&normed, &normed, watcher)?, x)?;
         normed = self.norm2.forward(&x)?;
-        x = (self.cross_attention.forward(&normed, text, watcher)? + x)?;
+        x = add(&self.cross_attention.forward(&normed, text, watcher)?, &x)?;
         normed = self.norm3.forward(&x)?;
-        self.feed_forward(&normed)? + x
+        add(&self.feed_forward(&normed)?, &x)
     }
 
     fn feed_forward(&self, x: &Tensor) -> Result<Tensor> {
@@ -159,7 +160,7 @@ impl Attention {
             (q, k, v) = (q.to_dtype(DType::F32)?, k.to_dtype(DType::F32)?, v.to_dtype(DType::F32)?);
         }
         if watcher.wants(&self.name) {
-            let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)?.to_dtype(DType::F32)? * scale)?;
+            let scores = (q.contiguous()?.matmul(&k.transpose(2, 3)?.contiguous()?)?.to_dtype(DType::F32)? * scale)?;
             watcher.tensor(&self.name, &softmax_last(&scores)?.mean(1)?);
         }
         let mixed = attention(&q, &k, &v, scale, None)?.to_dtype(x.dtype())?;
@@ -169,6 +170,6 @@ impl Attention {
     /// `[batch, n, channels]` to `[batch, heads, n, channels / heads]`.
     fn split(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, n, width) = (x.dim(0)?, x.dim(1)?, x.dim(D::Minus1)?);
-        x.reshape((batch, n, self.heads, width / self.heads))?.transpose(1, 2)?.contiguous()
+        x.reshape((batch, n, self.heads, width / self.heads))?.transpose(1, 2)
     }
 }

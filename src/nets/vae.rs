@@ -15,6 +15,8 @@ use crate::ops::attention::attention;
 use crate::ops::conv::Conv2d;
 use crate::ops::linear::Linear;
 use crate::ops::norm::GroupNorm;
+use crate::ops::sum::add;
+use crate::ops::transpose::transposed;
 
 /// Epsilon of every norm of the autoencoder; no config changes it.
 const EPS: f64 = 1e-6;
@@ -377,12 +379,12 @@ impl MiddleAttention {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (batch, width, height, columns) = x.dims4()?;
         let mut h = self.norm.forward(x)?;
-        h = h.reshape((batch, width, height * columns))?.transpose(1, 2)?.contiguous()?;
+        h = h.reshape((batch, width, height * columns))?.transpose(1, 2)?;
         let one_head = |layer: &Linear| layer.forward(&h)?.unsqueeze(1);
         let (q, k, v) = (one_head(&self.query)?, one_head(&self.key)?, one_head(&self.value)?);
         h = attention(&q, &k, &v, 1.0 / (width as f64).sqrt(), None)?.squeeze(1)?;
-        h = self.output.forward(&h)?.transpose(1, 2)?.contiguous()?.reshape((batch, width, height, columns))?;
-        x + h
+        h = transposed(&self.output.forward(&h)?)?.reshape((batch, width, height, columns))?;
+        add(x, &h)
     }
 }
 

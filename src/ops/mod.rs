@@ -1,16 +1,21 @@
-//! The few operations networks are made of, as plain compositions of candle's operations on every device.
+//! The few operations networks are made of: candle's on GPUs, kernels of our own on the CPU.
 //!
-//! The one place that knows about devices and speed: a faster kernel replaces a composition here, and the composition
-//! becomes its oracle. Everything here is for inference: gradients do not pass.
+//! The one place that knows about devices and speed. Beside every kernel of [`cpu`] stands the same operation as a composition
+//! of candle's: it serves the other devices, and is what the kernel is tested against. Everything here is for inference:
+//! gradients do not pass.
 
 pub mod activation;
 pub mod attention;
 pub mod bicubic;
 pub mod conv;
+pub mod cpu;
 pub mod device;
 pub mod embedding;
+mod kernel;
 pub mod linear;
 pub mod norm;
 pub mod resample;
 pub mod rotary;
 pub mod softmax;
+pub mod sum;
+pub mod transpose;

@@ -6,6 +6,8 @@ use candle_core::{D, DType, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use super::activation;
+use super::cpu::{arch, norm};
+use super::kernel::{over2, over3, takes};
 
 /// Normalises each group of channels of each picture to mean 0 and variance 1, then scales and shifts per channel.
 #[derive(Clone, Debug)]
@@ -62,7 +64,18 @@ impl GroupNorm {
         if x.rank() < 2 || x.dim(1)? != channels {
             candle_core::bail!("a group norm of {channels} channels cannot take {:?}", x.shape());
         }
-        self.reference(x, silu)
+        if !takes(x) || !takes(&self.weight) {
+            return self.reference(x, silu);
+        }
+        over3("group norm", [&x.contiguous()?, &self.weight, &self.bias], |[x, weight, bias]| {
+            let shape = x.layout.shape();
+            let plane = shape.dims()[2..].iter().product();
+            let mut out = vec![0.0; shape.elem_count()];
+            let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
+            let sizes = (channels, plane);
+            norm::group_norm(arch(), x.contiguous()?, sizes, self.groups, weight, bias, self.eps, silu, &mut out);
+            Ok((out, shape.clone()))
+        })
     }
 
     fn reference(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
@@ -122,7 +135,14 @@ impl LayerNorm {
         if x.dim(D::Minus1)? != dim {
             candle_core::bail!("a layer norm of width {dim} cannot take {:?}", x.shape());
         }
-        self.reference(x)
+        if !takes(x) || !takes(&self.weight) {
+            return self.reference(x);
+        }
+        over3("layer norm", [&x.contiguous()?, &self.weight, &self.bias], |[x, weight, bias]| {
+            let mut out = vec![0.0; x.layout.shape().elem_count()];
+            norm::layer_norm(arch(), x.contiguous()?, weight.contiguous()?, bias.contiguous()?, self.eps, &mut out);
+            Ok((out, x.layout.shape().clone()))
+        })
     }
 
     fn reference(&self, x: &Tensor) -> Result<Tensor> {
@@ -172,7 +192,14 @@ impl RmsNorm {
         if x.dim(D::Minus1)? != dim {
             candle_core::bail!("an rms norm of width {dim} cannot take {:?}", x.shape());
         }
-        self.reference(x)
+        if !takes(x) || !takes(&self.weight) {
+            return self.reference(x);
+        }
+        over2("rms norm", [&x.contiguous()?, &self.weight], |[x, weight]| {
+            let mut out = vec![0.0; x.layout.shape().elem_count()];
+            norm::rms_norm(arch(), x.contiguous()?, weight.contiguous()?, self.eps, &mut out);
+            Ok((out, x.layout.shape().clone()))
+        })
     }
 
     fn reference(&self, x: &Tensor) -> Result<Tensor> {

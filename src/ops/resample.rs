@@ -2,6 +2,9 @@
 
 use candle_core::{Result, Tensor};
 
+use super::cpu::planes;
+use super::kernel::{over1, takes};
+
 /// Doubles height and width, each value repeated: `[batch, channels, h, w]` to `[batch, channels, 2h, 2w]`.
 ///
 /// # Errors
@@ -17,8 +20,15 @@ pub fn upsample_nearest2x(x: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the input is not of rank 4.
 pub fn upsample_nearest(x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
-    x.dims4()?;
-    x.contiguous()?.upsample_nearest2d(height, width)
+    let (batch, channels, from_height, from_width) = x.dims4()?;
+    if !takes(x) {
+        return x.contiguous()?.upsample_nearest2d(height, width);
+    }
+    over1("upsample", &x.contiguous()?, |x| {
+        let mut out = vec![0.0; batch * channels * height * width];
+        planes::enlarge(x.contiguous()?, (from_height, from_width), (height, width), &mut out);
+        Ok((out, (batch, channels, height, width).into()))
+    })
 }
 
 /// Adds one column of zeros on the right and one row below, as the VAE encoder does before its stride-2

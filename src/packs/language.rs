@@ -118,8 +118,22 @@ pub(super) fn tokenizer_of(path: &Path, mut description: Value) -> Result<Tokeni
     if prefix.is_some_and(|prefix| !prefix.is_empty()) {
         return Err(fault("its pieces have a prefix, which no chat model's tokenizer has".into()));
     }
+    if let Some(merge) = root.get("model").and_then(impossible_merge) {
+        return Err(fault(format!("its merge of {merge:?} makes a piece that is not in its vocabulary")));
+    }
     let bytes = serde_json::to_vec(&description).map_err(|error| fault(error.to_string()))?;
     Tokenizer::from_bytes(bytes).map_err(|error| fault(format!("it does not describe a tokenizer ({error})")))
+}
+
+/// A merge that makes a piece longer than any in the vocabulary: the tokenizer's builder would panic over it. Other
+/// merges of unknown pieces it refuses itself.
+fn impossible_merge(model: &Value) -> Option<String> {
+    let longest = model.get("vocab")?.as_object()?.keys().map(String::len).max().unwrap_or(0);
+    let text = |merge: &Value| match merge {
+        Value::String(pair) => pair.split_once(' ').map(|(left, right)| format!("{left}{right}")),
+        pair => Some(format!("{}{}", pair.get(0)?.as_str()?, pair.get(1)?.as_str()?)),
+    };
+    model.get("merges")?.as_array()?.iter().filter_map(text).find(|text| text.len() > longest)
 }
 
 /// A JSON file that need not be there.
@@ -214,6 +228,11 @@ mod tests {
         std::fs::write(folder.path().join("tokenizer.json"), r#"{"model": {"continuing_subword_prefix": "@@"}}"#)
             .unwrap();
         assert!(tokenizer(folder.path()).unwrap_err().to_string().contains("prefix"));
+        for merge in [r#""a a""#, r#"["a", "a"]"#] {
+            let text = format!(r#"{{"model": {{"type": "BPE", "vocab": {{"a": 0}}, "merges": [{merge}]}}}}"#);
+            std::fs::write(folder.path().join("tokenizer.json"), text).unwrap();
+            assert!(tokenizer(folder.path()).unwrap_err().to_string().contains(r#"merge of "aa""#));
+        }
         std::fs::write(folder.path().join("tokenizer.json"), r#"{"model": {}}"#).unwrap();
         assert!(tokenizer(folder.path()).unwrap_err().to_string().contains("does not describe"));
     }

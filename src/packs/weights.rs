@@ -8,20 +8,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::VarBuilder;
 use candle_nn::var_builder::SimpleBackend;
-use memmap2::Mmap;
 use safetensors::Dtype;
 use serde::Deserialize;
 
-use super::sniff;
-use super::{PackError, header};
+use super::file_bytes::FileBytes;
+use super::{PackError, header, sniff};
 
 /// How a component's files are opened.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +32,7 @@ pub struct WeightOptions {
 #[derive(Debug, Clone)]
 pub struct Weights {
     tensors: Arc<BTreeMap<String, Located>>,
-    files: Arc<Vec<Arc<TensorFile>>>,
+    files: Arc<Vec<Arc<FileBytes>>>,
     taken: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -53,72 +50,18 @@ pub struct TensorFacts {
 /// Where a tensor stands.
 #[derive(Debug, Clone)]
 struct Located {
-    file: Arc<TensorFile>,
+    file: Arc<FileBytes>,
     entry: header::Entry,
 }
 
-/// One open weight file.
-#[derive(Debug)]
-struct TensorFile {
-    path: PathBuf,
-    bytes: Bytes,
-}
-
-/// The two ways to a file's bytes.
-#[derive(Debug)]
-enum Bytes {
-    Mapped(Mmap),
-    Read(Mutex<File>),
-}
-
-impl TensorFile {
-    /// Opens `path`, checks its header and returns the file with its tensors.
-    fn open(path: &Path, options: &WeightOptions) -> Result<(Arc<Self>, Vec<header::Entry>), PackError> {
-        let mut file = File::open(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => PackError::missing(path, "a weight file that the model needs"),
-            _ => PackError::Io { path: path.to_path_buf(), doing: "opened", source },
-        })?;
-        let entries = header::read(path, &mut file)?;
-        let bytes = if options.read_instead_of_map {
-            Bytes::Read(Mutex::new(file))
-        } else {
-            // SAFETY: the mapping is read-only and private to this struct, which hands out nothing but copies. The
-            // header was checked against the file's length just now. What remains is another program cutting the file
-            // short while it is mapped: that ends this program (SIGBUS) but cannot make it read foreign memory, and
-            // weight files are only ever replaced by renaming, which leaves a mapping intact.
-            match unsafe { Mmap::map(&file) } {
-                Ok(map) => Bytes::Mapped(map),
-                Err(_) => Bytes::Read(Mutex::new(file)),
-            }
-        };
-        let file = Self { path: path.to_path_buf(), bytes };
-        Ok((Arc::new(file), entries))
-    }
-
-    /// Hands the bytes of `range` to `use_bytes`.
-    fn with_bytes<T>(&self, range: &Range<u64>, use_bytes: impl FnOnce(&[u8]) -> T) -> Result<T, PackError> {
-        let cut = |have: u64| PackError::Truncated { path: self.path.clone(), have, need: range.end };
-        match &self.bytes {
-            Bytes::Mapped(map) => {
-                let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-                let bytes = bounds.and_then(|(start, end)| map.get(start..end)).ok_or_else(|| cut(map.len() as u64))?;
-                Ok(use_bytes(bytes))
-            }
-            Bytes::Read(file) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                let length = file.metadata().map_err(PackError::io(&self.path, "read"))?.len();
-                if range.end > length {
-                    return Err(cut(length));
-                }
-                let size = usize::try_from(range.end - range.start).map_err(|_| cut(length))?;
-                let mut bytes = vec![0; size];
-                file.seek(SeekFrom::Start(range.start))
-                    .and_then(|_| file.read_exact(&mut bytes))
-                    .map_err(PackError::io(&self.path, "read"))?;
-                Ok(use_bytes(&bytes))
-            }
-        }
-    }
+/// Opens `path`, checks its header and returns the file with its tensors.
+fn open_checked(path: &Path, options: &WeightOptions) -> Result<(Arc<FileBytes>, Vec<header::Entry>), PackError> {
+    let mut file = File::open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => PackError::missing(path, "a weight file that the model needs"),
+        _ => PackError::Io { path: path.to_path_buf(), doing: "opened", source },
+    })?;
+    let entries = header::read(path, &mut file)?;
+    Ok((Arc::new(FileBytes::new(path, file, options.read_instead_of_map)), entries))
 }
 
 /// The names under which a component's weights are published, in the order of preference. Full precision comes before
@@ -219,7 +162,7 @@ impl Weights {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_file(path: &Path, options: &WeightOptions) -> Result<Self, PackError> {
-        let (file, entries) = TensorFile::open(path, options)?;
+        let (file, entries) = open_checked(path, options)?;
         let tensors =
             entries.into_iter().map(|entry| (entry.name.clone(), Located { file: Arc::clone(&file), entry })).collect();
         Ok(Self::of(tensors, vec![file]))
@@ -242,16 +185,16 @@ impl Weights {
                     detail: format!("it names a weight file outside its own folder ({name:?})"),
                 });
             }
-            let (file, entries) = TensorFile::open(&folder.join(name), options)?;
+            let (file, entries) = open_checked(&folder.join(name), options)?;
             for entry in entries {
                 let located = Located { file: Arc::clone(&file), entry };
                 if let Some(first) = tensors.insert(located.entry.name.clone(), located.clone()) {
                     return Err(PackError::damaged(
-                        &file.path,
+                        file.path(),
                         format!(
                             "it holds the tensor {} which {} holds too",
                             located.entry.name,
-                            first.file.path.display()
+                            first.file.path().display()
                         ),
                     ));
                 }
@@ -259,7 +202,7 @@ impl Weights {
             files.push(file);
         }
         for (tensor, name) in &weight_map {
-            let there = tensors.get(tensor).is_some_and(|located: &Located| located.file.path.ends_with(name));
+            let there = tensors.get(tensor).is_some_and(|located: &Located| located.file.path().ends_with(name));
             if !there {
                 return Err(PackError::TensorMissing {
                     path: folder.join(name),
@@ -271,7 +214,7 @@ impl Weights {
         Ok(Self::of(tensors, files))
     }
 
-    fn of(tensors: BTreeMap<String, Located>, files: Vec<Arc<TensorFile>>) -> Self {
+    fn of(tensors: BTreeMap<String, Located>, files: Vec<Arc<FileBytes>>) -> Self {
         Self { tensors: Arc::new(tensors), files: Arc::new(files), taken: Arc::default() }
     }
 
@@ -285,7 +228,7 @@ impl Weights {
         for (old, located) in self.tensors.iter() {
             let Some(new) = rename(old) else { continue };
             if tensors.insert(new.clone(), located.clone()).is_some() {
-                return Err(PackError::damaged(&located.file.path, format!("two of its tensors mean {new}")));
+                return Err(PackError::damaged(located.file.path(), format!("two of its tensors mean {new}")));
             }
         }
         Ok(Self { tensors: Arc::new(tensors), files: Arc::clone(&self.files), taken: Arc::default() })
@@ -309,7 +252,7 @@ impl Weights {
 
     /// The files behind these weights.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(|file| file.path.as_path())
+        self.files.iter().map(|file| file.path())
     }
 
     /// How many numbers all tensors hold together.
@@ -322,7 +265,7 @@ impl Weights {
     /// Whether every file is mapped into memory (and none is read piece by piece).
     #[must_use]
     pub fn mapped(&self) -> bool {
-        self.files.iter().all(|file| matches!(file.bytes, Bytes::Mapped(_)))
+        self.files.iter().all(|file| file.mapped())
     }
 
     /// A builder that feeds a network on `device` in the precision `dtype`.
@@ -360,7 +303,7 @@ impl Weights {
     ) -> Result<Tensor, candle_core::Error> {
         let (stored_name, located) = self.find(name).ok_or_else(|| {
             candle_core::Error::wrap(PackError::TensorMissing {
-                path: self.files.first().map_or_else(PathBuf::new, |file| file.path.clone()),
+                path: self.files.first().map_or_else(PathBuf::new, |file| file.path().to_path_buf()),
                 tensor: name.to_string(),
                 expected: shape.map(<[usize]>::to_vec),
             })
@@ -369,7 +312,7 @@ impl Weights {
         let wanted = shape.unwrap_or(&entry.shape);
         if wanted != entry.shape && trimmed(wanted) != trimmed(&entry.shape) {
             return Err(candle_core::Error::wrap(PackError::TensorShape {
-                path: file.path.clone(),
+                path: file.path().to_path_buf(),
                 tensor: stored_name,
                 expected: wanted.to_vec(),
                 found: entry.shape.clone(),
@@ -377,12 +320,12 @@ impl Weights {
         }
         let stored = DType::try_from(entry.dtype).map_err(|_| {
             candle_core::Error::wrap(PackError::damaged(
-                &file.path,
+                file.path(),
                 format!("the tensor {stored_name} is stored as {:?}, which no network here takes", entry.dtype),
             ))
         })?;
         let tensor = file
-            .with_bytes(&entry.bytes, |bytes| Tensor::from_raw_buffer(bytes, stored, wanted, device))
+            .with(&entry.bytes, |bytes| Tensor::from_raw_buffer(bytes, stored, wanted, device))
             .map_err(candle_core::Error::wrap)??;
         let tensor = tensor.to_dtype(dtype)?;
         self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(stored_name);

@@ -1,19 +1,25 @@
-//! Puts a low-resolution edit onto the full-resolution source, so that the source's texture stays.
+//! Puts a low-resolution edit onto the full-resolution source, so that the source's texture and outlines stay.
 //!
 //! The model works small and its autoencoder blurs. What it *changed* is the difference between what it drew and its
-//! own reconstruction of the source. Around every small pixel that change is fitted as `slope · colour + offset`
-//! (a gain and a shift, as a guided filter does); gain and shift vary slowly, enlarge well, and are applied to the
-//! source's own pixels. What the fit cannot explain (new shapes) is enlarged and added as it is.
+//! own reconstruction of the source. Around every small pixel that change is fitted as `slope · colour + rest`: the slope (a gain,
+//! as a guided filter has it) varies slowly and carries the source's texture; the rest is smoothed and enlarged among
+//! pixels of like colour only (joint bilateral upsampling, Kopf et al. 2007), so that it ends where the source's things end.
 
 use image::RgbImage;
 use rayon::prelude::*;
 
-use super::resize::{WorkingPlan, cut, paste};
+use super::resize::{WorkingPlan, cut, paste, to_working};
 
 /// Half width of the window a gain is fitted in, in working pixels.
 const RADIUS: usize = 4;
 /// Variance (of colours in 0…1) below which a window counts as flat and its change as a shift.
 const FLAT: f32 = 0.0012;
+/// Half width of the window in which the rest is smoothed, in working pixels.
+const SMOOTH: usize = 2;
+/// Distance of two colours (each channel 0…1) that counts as different.
+const UNLIKE: f32 = 0.07;
+/// What the most unlike neighbour still weighs.
+const FLOOR: f32 = 1e-3;
 
 /// The edit at the source's size. `reconstructed` and `edited` are at the working size.
 ///
@@ -21,34 +27,77 @@ const FLAT: f32 = 0.0012;
 #[must_use]
 pub fn transfer(source: &RgbImage, reconstructed: &RgbImage, edited: &RgbImage, plan: &WorkingPlan) -> RgbImage {
     let (before, after) = (cut(reconstructed, plan.content), cut(edited, plan.content));
+    let guide = cut(&to_working(source, plan), plan.content);
     let (width, height) = (before.width() as usize, before.height() as usize);
-    let models: Vec<Model> = (0..3).map(|channel| Model::fit(&before, &after, channel)).collect();
+    let colours: Vec<[f32; 3]> = guide.pixels().map(|pixel| pixel.0.map(|value| f32::from(value) / 255.0)).collect();
+    let models = [0, 1, 2].map(|channel| Model::fit(&before, &after, channel));
+    let rest = along_outlines(&colours, &models, width, height);
     let mut part = cut(source, plan.used);
     let (full_width, full_height) = (part.width() as usize, part.height() as usize);
     let columns: Vec<Tap> = (0..full_width).map(|x| Tap::new(x, full_width, width)).collect();
     part.par_chunks_mut(3 * full_width).enumerate().for_each(|(y, row)| {
         let line = Tap::new(y, full_height, height);
         for (pixel, column) in row.chunks_mut(3).zip(&columns) {
-            for (value, model) in pixel.iter_mut().zip(&models) {
-                let colour = f32::from(*value) / 255.0;
-                let at = |map: &[f32]| {
-                    line.mix(
-                        column.mix(map[line.low * width + column.low], map[line.low * width + column.high]),
-                        column.mix(map[line.high * width + column.low], map[line.high * width + column.high]),
-                    )
-                };
-                let change = at(&model.slope) * colour + at(&model.rest);
-                *value = ((colour + change) * 255.0).round().clamp(0.0, 255.0) as u8;
+            let colour = [pixel[0], pixel[1], pixel[2]].map(|value| f32::from(value) / 255.0);
+            let places = [
+                (line.low * width + column.low, (1.0 - line.share) * (1.0 - column.share)),
+                (line.low * width + column.high, (1.0 - line.share) * column.share),
+                (line.high * width + column.low, line.share * (1.0 - column.share)),
+                (line.high * width + column.high, line.share * column.share),
+            ];
+            let mut total = 0.0;
+            let mut shift = [0.0; 3];
+            let mut slope = [0.0; 3];
+            for (place, share) in places {
+                let weight = share * likeness(colour, colours[place]);
+                total += weight;
+                for channel in 0..3 {
+                    shift[channel] += weight * rest[place][channel];
+                    slope[channel] += share * models[channel].slope[place];
+                }
+            }
+            for (channel, value) in pixel.iter_mut().enumerate() {
+                let change = slope[channel] * colour[channel] + shift[channel] / total;
+                *value = ((colour[channel] + change) * 255.0).round().clamp(0.0, 255.0) as u8;
             }
         }
     });
     paste(part, plan, source)
 }
 
+/// How alike two colours are, [`FLOOR`]…1.
+fn likeness(a: [f32; 3], b: [f32; 3]) -> f32 {
+    let distance: f32 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
+    (-distance / (2.0 * UNLIKE * UNLIKE)).exp().max(FLOOR)
+}
+
+/// The rests of the three channels, each pixel's the mean of its neighbours weighed by how alike they are in the source.
+fn along_outlines(colours: &[[f32; 3]], models: &[Model; 3], width: usize, height: usize) -> Vec<[f32; 3]> {
+    let mut out = vec![[0.0; 3]; colours.len()];
+    out.par_chunks_mut(width.max(1)).enumerate().for_each(|(y, row)| {
+        for (x, value) in row.iter_mut().enumerate() {
+            let here = colours[y * width + x];
+            let mut total = 0.0;
+            let mut sum = [0.0; 3];
+            for v in y.saturating_sub(SMOOTH)..(y + SMOOTH + 1).min(height) {
+                for u in x.saturating_sub(SMOOTH)..(x + SMOOTH + 1).min(width) {
+                    let place = v * width + u;
+                    let weight = likeness(here, colours[place]);
+                    total += weight;
+                    for channel in 0..3 {
+                        sum[channel] += weight * models[channel].rest[place];
+                    }
+                }
+            }
+            *value = sum.map(|sum| sum / total);
+        }
+    });
+    out
+}
+
 /// The change of one channel: `slope · colour + rest`.
 struct Model {
     slope: Vec<f32>,
-    /// The offset and what the fit leaves over.
     rest: Vec<f32>,
 }
 
@@ -71,14 +120,8 @@ impl Model {
                 (together / (variance + FLAT)).clamp(-1.0, 1.0)
             })
             .collect();
-        let offsets: Vec<f32> = (0..x.len()).map(|i| mean_change[i] - slopes[i] * mean_x[i]).collect();
-        let (slope, offset) = (mean(&slopes), mean(&offsets));
-        let rest = (0..x.len())
-            .map(|i| {
-                let left = change[i] - (slope[i] * x[i] + offset[i]);
-                offset[i] + left
-            })
-            .collect();
+        let slope = mean(&slopes);
+        let rest = (0..x.len()).map(|i| change[i] - slope[i] * x[i]).collect();
         Self { slope, rest }
     }
 }
@@ -125,10 +168,6 @@ impl Tap {
         let position = ((at as f32 + 0.5) * small as f32 / full as f32 - 0.5).clamp(0.0, (small - 1) as f32);
         let low = position as usize;
         Self { low, high: (low + 1).min(small - 1), share: position - low as f32 }
-    }
-
-    fn mix(&self, a: f32, b: f32) -> f32 {
-        a + (b - a) * self.share
     }
 }
 
@@ -179,6 +218,34 @@ mod tests {
         let count = f64::from(256 * 192);
         assert!(error / count < 4.0, "half as bright on average: off by {}", error / count);
         assert!(contrast / count > 4.0, "the checker is still there: {}", contrast / count);
+    }
+
+    #[test]
+    fn a_repainted_thing_ends_at_its_outline() {
+        // A red square on grey, its outline between two working pixels; the model's repainting bleeds over it.
+        let is_inside = |x: u32, y: u32| (98..161).contains(&x) && (66..131).contains(&y);
+        let source =
+            RgbImage::from_fn(256, 192, |x, y| if is_inside(x, y) { Rgb([200, 40, 40]) } else { Rgb([120; 3]) });
+        let plan = plan(source.dimensions(), SizeRequest::LongerSide(64), Fit::Pad, 8).expect("a plan");
+        let small = to_working(&source, &plan);
+        let blue = RgbImage::from_fn(64, 48, |x, y| {
+            let covered = (0..16).filter(|at| is_inside(4 * x + at % 4, 4 * y + at / 4)).count() as i32;
+            let Rgb([r, g, b]) = *small.get_pixel(x, y);
+            Rgb([(i32::from(r) - 10 * covered).max(0) as u8, g, (i32::from(b) + 10 * covered) as u8])
+        });
+        let result = transfer(&source, &small, &blue, &plan);
+        let (mut inside, mut outside) = (0, 0);
+        for (x, y, pixel) in result.enumerate_pixels() {
+            let there = source.get_pixel(x, y).0;
+            let moved = i32::from(pixel.0[2]) - i32::from(there[2]);
+            if is_inside(x, y) {
+                inside += i32::from(moved > 110);
+            } else {
+                outside += i32::from(moved > 30);
+            }
+        }
+        assert!(inside > 63 * 65 * 95 / 100, "blue up to the outline: {inside} of {}", 63 * 65);
+        assert!(outside < 40, "and not beyond: {outside}");
     }
 
     #[test]

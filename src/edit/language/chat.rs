@@ -1,7 +1,9 @@
-//! Chat models of the Llama family on this machine (Llama, Mistral, Qwen 2 and 3), from safetensors, with their own
-//! tokenizer and chat template.
+//! Chat models on this machine (Llama, Mistral, Qwen, Gemma, Phi), from a folder of safetensors or from a GGUF file, with
+//! their own tokenizer and chat template.
 
-use candle_core::Tensor;
+use std::path::Path;
+
+use candle_core::{DType, Tensor};
 
 use super::generate::{Limits, TokenModel, generate};
 use super::prompt;
@@ -26,7 +28,6 @@ pub struct Chat {
     model: Llama,
     text: TextFacts,
     template: ChatTemplate,
-    context: usize,
     compute: Compute,
 }
 
@@ -40,17 +41,31 @@ impl Chat {
         let path = folder.path.join("config.json");
         let fault = |error: candle_core::Error| PackError::config(&path, plain(&error));
         let config = LlamaConfig::of_chat_model(&folder.config).map_err(fault)?;
-        let Some(template) = &folder.text.template else {
+        let compute = precise(compute, &config);
+        let weights = folder.weights.var_builder(&compute.device, compute.dtype);
+        // Models that also see pictures keep their text part one level deeper, by one of two names.
+        let deeper = [("language_model.model", "language_model"), ("model.language_model", "")];
+        let deeper = deeper.iter().find(|(model, _)| weights.contains_tensor(&format!("{model}.embed_tokens.weight")));
+        let model = match deeper {
+            Some((model, "")) => Llama::load_parts(&config, &weights.pp(model), &weights),
+            Some((model, outer)) => Llama::load_parts(&config, &weights.pp(model), &weights.pp(outer)),
+            None => Llama::load(&config, &weights),
+        };
+        let model = model.map_err(|error| PackError::config(&folder.path, plain(&error)))?;
+        Self::new(model, &folder.text, &folder.path, compute)
+    }
+
+    /// A model with its texts; `path` names it in errors.
+    pub(super) fn new(model: Llama, text: &TextFacts, path: &Path, compute: Compute) -> Result<Self, PackError> {
+        let Some(template) = &text.template else {
             return Err(PackError::OtherModel {
-                path: folder.path.clone(),
+                path: path.to_path_buf(),
                 detail: "it has no chat template, so it was not made to follow instructions".to_owned(),
             });
         };
-        let template = ChatTemplate::new(template, &folder.text.bos, &folder.text.eos)
-            .map_err(|error| PackError::config(&folder.path, error.to_string()))?;
-        let weights = folder.weights.var_builder(&compute.device, compute.dtype);
-        let model = Llama::load(&config, &weights).map_err(|error| PackError::config(&folder.path, plain(&error)))?;
-        Ok(Self { context: config.context(), model, text: folder.text.clone(), template, compute: compute.clone() })
+        let template = ChatTemplate::new(template, &text.bos, &text.eos)
+            .map_err(|error| PackError::config(path, error.to_string()))?;
+        Ok(Self { model, text: text.clone(), template, compute })
     }
 
     /// A conversation with it. Sessions of one model share nothing but its weights.
@@ -78,7 +93,7 @@ impl TokenModel for ChatSession<'_> {
     }
 
     fn context(&self) -> usize {
-        self.chat.context
+        self.chat.model.config().context()
     }
 }
 
@@ -111,6 +126,12 @@ impl Replier for ChatSession<'_> {
     }
 }
 
+/// The precision for a network: one whose activations outgrow f16 takes bf16 instead.
+pub(super) fn precise(compute: &Compute, config: &LlamaConfig) -> Compute {
+    let narrow = config.family.wide_range && compute.dtype == DType::F16;
+    Compute { dtype: if narrow { DType::BF16 } else { compute.dtype }, ..compute.clone() }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -124,8 +145,14 @@ mod tests {
 
     /// A folder as chat models are published, with the random weights of a fixture and a tokenizer of single letters.
     fn folder(change: impl Fn(&mut Value)) -> tempfile::TempDir {
+        folder_of("qwen2", "", change)
+    }
+
+    /// The same of a fixture of that name, its tensors with something in front of their names.
+    fn folder_of(fixture: &str, prefix: &str, change: impl Fn(&mut Value)) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures/language/qwen2.safetensors");
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures/language");
+        let fixture = fixtures.join(format!("{fixture}.safetensors"));
         let bytes = std::fs::read(&fixture).unwrap();
         let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
         let mut config: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["config"]).unwrap();
@@ -134,7 +161,7 @@ mod tests {
         let tensors = candle_core::safetensors::load_buffer(&bytes, &candle_core::Device::Cpu).unwrap();
         let weights: HashMap<_, _> = tensors
             .into_iter()
-            .filter_map(|(name, tensor)| Some((name.strip_prefix("weights/")?.to_owned(), tensor)))
+            .filter_map(|(name, tensor)| Some((format!("{prefix}{}", name.strip_prefix("weights/")?), tensor)))
             .collect();
         candle_core::safetensors::save(&weights, folder.path().join("model.safetensors")).unwrap();
         let letters = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTU.,Ġ\u{10a}";
@@ -175,6 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn gemma_and_phi_answer_and_the_text_part_of_a_model_that_sees_is_found() {
+        let wrap = |config: &mut Value| *config = json!({"model_type": "gemma3", "text_config": config.clone()});
+        let answer = |folder: &tempfile::TempDir| {
+            let request = SpecifyRequest { temperature: 0.0, ..SpecifyRequest::new("a house", "winter") };
+            load(folder).unwrap().session().reply(&request, 0, &mut |_| {}, &Unwatched).unwrap()
+        };
+        let plain = answer(&folder_of("gemma3", "", |_| {}));
+        assert!(!plain.is_empty());
+        assert_eq!(plain, answer(&folder_of("gemma3", "language_model.", wrap)));
+        assert!(!answer(&folder_of("phi3", "", |_| {})).is_empty());
+    }
+
+    #[test]
     fn a_prompt_longer_than_the_model_takes_is_refused() {
         let folder = folder(|config| config["max_position_embeddings"] = json!(64));
         let chat = load(&folder).unwrap();
@@ -189,7 +229,7 @@ mod tests {
         std::fs::remove_file(bare.path().join("chat_template.jinja")).unwrap();
         assert!(load(&bare).unwrap_err().to_string().contains("no chat template"));
         for (key, value) in [
-            ("model_type", json!("gemma3_text")),
+            ("model_type", json!("gemma4")),
             ("num_attention_heads", json!(0)),
             ("hidden_size", json!(u64::MAX)),
             ("num_hidden_layers", json!(u64::MAX)),

@@ -1,17 +1,20 @@
 //! A chat server with OpenAI's interface that the person named: Ollama, llama.cpp, vLLM, LM Studio, or one far away.
 //!
-//! Off unless named. Only the words of the prompt are sent, never the picture. A thread of its own talks to the server
+//! Off unless named. For instructions only the words of the prompt are sent; the picture goes to a server only where one
+//! was named to describe it, made small and without the file's own data ([`super::sight`]). A thread of its own talks to the server
 //! and hands on what streams in, so that a run stops at once when the person wants it, however long the server thinks.
 
 use std::io::{BufRead, BufReader, Read};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use image::RgbImage;
 use serde_json::{Value, json};
 use ureq::http::Uri;
 
-use super::prompt;
-use crate::edit::specify::{Replier, SpecifyError, SpecifyRequest};
+use super::{prompt, sight};
+use crate::edit::caption::{self, CaptionError, Captioner};
+use crate::edit::specify::{DEFAULT_SEED, Replier, SpecifyError, SpecifyRequest};
 use crate::nets::watcher::Watcher;
 
 /// The most bytes that are read of one answer of a server.
@@ -182,6 +185,12 @@ impl Endpoint {
             local: matches!(name, "localhost" | "127.0.0.1" | "[::1]" | "0.0.0.0"),
             settings,
         })
+    }
+
+    /// Scheme, name, port and path of the address, the same however it was spelt.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// The server's name and port, for messages.
@@ -447,6 +456,34 @@ impl Replier for Endpoint {
     }
 }
 
+impl Captioner for Endpoint {
+    fn caption(
+        &mut self,
+        picture: &RgbImage,
+        on_text: &mut dyn FnMut(&str),
+        watcher: &dyn Watcher,
+    ) -> Result<String, CaptionError> {
+        let shown = sight::data_url(picture)
+            .map_err(|error| CaptionError::Model(format!("the picture cannot be sent ({error})")))?;
+        let body = json!({
+            "messages": [{"role": "user", "content": [
+                {"type": "text", "text": prompt::caption()},
+                {"type": "image_url", "image_url": {"url": shown}},
+            ]}],
+            "stream": true,
+            "seed": DEFAULT_SEED,
+        });
+        let reply = self.ask(&body, on_text, watcher).map_err(|error| match error {
+            // What servers say whose model takes words only, or does not know this form of a message.
+            SpecifyError::Endpoint(refused @ EndpointError::Refused { status: 400..=422 | 500 | 501, .. }) => {
+                CaptionError::Blind(refused)
+            }
+            other => other.into(),
+        })?;
+        caption::parse(&reply)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -605,6 +642,69 @@ mod tests {
         }
         let error = fault(|stream| events(stream, "data: {\"error\":{\"message\":\"out of\\nmemory\"}}\n\n"));
         assert!(error.to_string().ends_with("failed while answering: out of memory"), "{error}");
+    }
+
+    fn caption_of(act: fn(&mut TcpStream)) -> (Result<String, CaptionError>, String) {
+        let (url, requests) = serve([act]);
+        let key = Some("secret-key".to_owned());
+        let mut endpoint = Endpoint::new(EndpointSettings { key, ..settings(&url) }).unwrap();
+        let picture = RgbImage::from_pixel(1000, 500, image::Rgb([10, 200, 30]));
+        let mut streamed = String::new();
+        let caption = endpoint.caption(&picture, &mut |text| streamed.push_str(text), &Unwatched);
+        if caption.is_ok() {
+            assert!(!streamed.is_empty());
+        }
+        (caption, requests.recv().unwrap())
+    }
+
+    #[test]
+    fn a_picture_is_shown_small_and_its_caption_is_one_line() {
+        use base64::Engine;
+        let (caption, sent) = caption_of(|stream| {
+            let body = "data: {\"choices\":[{\"delta\":{\"content\":\"Caption: \\\"a green\"}}]}\n\n\
+                data: {\"choices\":[{\"delta\":{\"content\":\" field\\\"\\n\\nShall I go on?\"}}]}\n\ndata: [DONE]\n\n";
+            events(stream, body);
+        });
+        assert_eq!(caption.unwrap(), "a green field");
+        let (head, body) = sent.split_once("\r\n\r\n").unwrap();
+        assert!(head.to_lowercase().contains("authorization: bearer secret-key"), "{head}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body["model"], &body["stream"]), (&json!("tiny"), &json!(true)));
+        let content = &body["messages"][0]["content"];
+        assert_eq!((&content[0]["type"], &content[0]["text"]), (&json!("text"), &json!(prompt::caption())));
+        let url = content[1]["image_url"]["url"].as_str().unwrap();
+        let jpeg = url.strip_prefix("data:image/jpeg;base64,").unwrap();
+        let jpeg = base64::engine::general_purpose::STANDARD.decode(jpeg).unwrap();
+        let shown = image::load_from_memory(&jpeg).unwrap().to_rgb8();
+        assert_eq!(shown.dimensions(), (768, 384));
+        assert!(shown.get_pixel(300, 200).0[1] > 180);
+    }
+
+    #[test]
+    fn a_server_that_does_not_see_fails_or_says_nothing_in_words() {
+        let refuse = |stream: &mut TcpStream| {
+            answer(stream, "400 Bad Request", "application/json", r#"{"error": {"message": "text only"}}"#);
+        };
+        let fault = caption_of(refuse).0.unwrap_err().to_string();
+        assert!(fault.contains("text only") && fault.ends_with("its model cannot see pictures"), "{fault}");
+        let fault = caption_of(|stream| answer(stream, "401 No", "application/json", "{}")).0.unwrap_err().to_string();
+        assert!(fault.contains("refused the key") && !fault.contains("secret"), "{fault}");
+        let silent = caption_of(|stream| events(stream, "data: {\"choices\":[]}\n\ndata: [DONE]\n\n")).0;
+        assert!(matches!(silent, Err(CaptionError::Empty)), "{silent:?}");
+    }
+
+    #[test]
+    fn a_person_who_stops_does_not_wait_for_the_caption() {
+        struct Stopped;
+        impl Watcher for Stopped {
+            fn checkpoint(&self) -> candle_core::Result<()> {
+                Err(Cancelled.into_candle())
+            }
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let outcome = Endpoint::new(settings(&url)).unwrap().caption(&RgbImage::new(8, 8), &mut |_| {}, &Stopped);
+        assert!(matches!(outcome, Err(CaptionError::Cancelled)));
     }
 
     #[test]

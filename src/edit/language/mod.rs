@@ -6,8 +6,10 @@
 pub mod chat;
 pub mod endpoint;
 pub mod generate;
+pub mod gguf;
 pub mod prompt;
 pub mod sampling;
+pub mod sight;
 pub mod source;
 pub mod starter;
 pub mod stream;

@@ -170,6 +170,18 @@ mod tests {
     }
 
     #[test]
+    fn writes_what_transformers_writes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parity/fixtures/language/templates.json");
+        let cases: Vec<std::collections::HashMap<String, String>> =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(cases.len(), 5);
+        for case in cases {
+            let template = ChatTemplate::new(&case["template"], &case["bos"], &case["eos"]).unwrap();
+            assert_eq!(template.render(&case["message"]).unwrap(), case["rendered"], "{}", case["name"]);
+        }
+    }
+
+    #[test]
     fn blocks_are_trimmed_as_in_the_reference() {
         let source = "{% if true %}\n  a\n  {% if true %}\n  b\n  {% endif %}\n{% endif %}\n";
         assert_eq!(render(source, "").unwrap(), "  a\n  b\n");

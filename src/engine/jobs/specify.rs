@@ -1,14 +1,13 @@
 //! Captions and proposals on the inference thread: the language model opened through the cache, its words streamed to
 //! whoever watches.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use image::RgbImage;
 
-use crate::edit::caption::CaptionError;
+use crate::edit::caption::{CaptionError, Captioner};
 use crate::edit::language::endpoint::{Endpoint, EndpointSettings};
-use crate::edit::language::source::{LanguageModel, SpecifierSource};
+use crate::edit::language::source::{CaptionerSource, LanguageModel, SpecifierSource};
 use crate::edit::specify::{Specifier, SpecifyError, SpecifyRequest};
 use crate::engine::{Job, JobContext, JobError, memory};
 use crate::nets::watcher::Cancelled;
@@ -20,13 +19,19 @@ use crate::packs::store::Store;
 /// The environment variable with the key of the server that the person named.
 pub const KEY_VARIABLE: &str = "GLASSBOX_ENDPOINT_KEY";
 
+/// The environment variable with the key of the server that describes pictures, where it is another one.
+pub const CAPTIONER_KEY_VARIABLE: &str = "GLASSBOX_CAPTIONER_KEY";
+
+/// What the person calls a captioner that is nobody.
+pub const NOBODY: &str = "none";
+
 /// Which models describe pictures and write instructions, and where they run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LanguageChoice {
     /// What the person calls the writer: a pack's or model's name, a folder, a file, or a server's address.
     pub name: String,
-    /// The folder of the model that describes pictures; `None`: nobody does.
-    pub captioner: Option<PathBuf>,
+    /// Who describes pictures.
+    pub captioner: CaptionerSource,
     /// Who writes the instructions.
     pub specifier: SpecifierSource,
     /// Where local models run.
@@ -36,8 +41,9 @@ pub struct LanguageChoice {
 }
 
 impl LanguageChoice {
-    /// The writer that `name` means (a pack, a model, a folder, a file, or the address of an OpenAI-compatible server),
-    /// and for captions the pack's captioner, else the starter's.
+    /// The writer that `name` means (a pack, a model, a folder, a GGUF file, or the address of an OpenAI-compatible
+    /// server), and for captions the pack's captioner, else the starter's: no picture is sent anywhere unless
+    /// [`LanguageChoice::with_captioner`] says so.
     ///
     /// `server_model` is the model's name at a server; the server's key comes from the environment
     /// ([`KEY_VARIABLE`]).
@@ -52,24 +58,68 @@ impl LanguageChoice {
         precision: Precision,
     ) -> Result<Self, PackError> {
         let captioner = |of: &str| store.find(of, Role::Captioner).ok().map(|found| found.path);
-        let specifier = if name.starts_with("http://") || name.starts_with("https://") {
-            SpecifierSource::Endpoint(EndpointSettings {
-                model: server_model.map(str::to_owned),
-                key: std::env::var(KEY_VARIABLE).ok().filter(|key| !key.is_empty()),
-                ..EndpointSettings::new(name)
-            })
+        let specifier = if is_address(name) {
+            SpecifierSource::Endpoint(settings(name, server_model, key(KEY_VARIABLE)))
         } else {
             SpecifierSource::Files(store.find(name, Role::Specifier)?.path)
         };
         let own = store.manifest().pack(name).and_then(|_| captioner(name));
+        let captioner = own.or_else(|| captioner("starter"));
         Ok(Self {
             name: name.to_owned(),
-            captioner: own.or_else(|| captioner("starter")),
+            captioner: captioner.map_or(CaptionerSource::Nobody, CaptionerSource::Files),
             specifier,
             device,
             precision,
         })
     }
+
+    /// The same with another captioner: [`NOBODY`], a pack, a model, a folder, or the address of an OpenAI-compatible
+    /// server whose model sees pictures.
+    ///
+    /// `server_model` is the model's name there; the writer's own if it is the same server and none is given. The key
+    /// comes from the environment: [`CAPTIONER_KEY_VARIABLE`], else [`KEY_VARIABLE`] unless the writer is another
+    /// server, whose key this one must not see.
+    ///
+    /// # Errors
+    /// If there is no such captioner here, in one sentence.
+    pub fn with_captioner(mut self, store: &Store, name: &str, server_model: Option<&str>) -> Result<Self, PackError> {
+        self.captioner = if name == NOBODY {
+            CaptionerSource::Nobody
+        } else if is_address(name) {
+            let writer = match &self.specifier {
+                SpecifierSource::Endpoint(writer) => Some(writer),
+                SpecifierSource::Files(_) => None,
+            };
+            let same = writer.is_some_and(|writer| is_same_server(&writer.url, name));
+            let shared = if writer.is_none() || same { key(KEY_VARIABLE) } else { None };
+            let model = server_model.or_else(|| writer.filter(|_| same)?.model.as_deref());
+            CaptionerSource::Endpoint(settings(name, model, key(CAPTIONER_KEY_VARIABLE).or(shared)))
+        } else {
+            CaptionerSource::Files(store.find(name, Role::Captioner)?.path)
+        };
+        Ok(self)
+    }
+}
+
+/// Whether a name is the address of a server.
+fn is_address(name: &str) -> bool {
+    name.starts_with("http://") || name.starts_with("https://")
+}
+
+/// Whether two addresses mean one server.
+fn is_same_server(one: &str, other: &str) -> bool {
+    let host = |url: &str| Endpoint::new(EndpointSettings::new(url)).ok().map(|server| server.base().to_owned());
+    host(one).is_some_and(|one| host(other) == Some(one))
+}
+
+/// A key from the environment.
+fn key(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|key| !key.is_empty())
+}
+
+fn settings(url: &str, model: Option<&str>, key: Option<String>) -> EndpointSettings {
+    EndpointSettings { model: model.map(str::to_owned), key, ..EndpointSettings::new(url) }
 }
 
 /// A picture to describe.
@@ -179,21 +229,31 @@ fn describe(
     streamed: bool,
     context: &mut JobContext<'_>,
 ) -> anyhow::Result<String> {
-    let Some(path) = &choice.captioner else {
-        anyhow::bail!("there is no model here that describes pictures; write the description by hand");
-    };
-    let model = load(path, choice, context)?;
-    let Some(mut captioner) = model.captioner() else {
-        anyhow::bail!("the model in {} cannot see pictures; write the description by hand", path.display());
-    };
     let monitor = context.monitor;
-    monitor.stage("Describing the picture", 0);
     let mut on_text = |piece: &str| {
         if streamed {
             monitor.text(piece);
         }
     };
-    captioner.caption(picture, &mut on_text, monitor).map_err(|error| match error {
+    let caption = match &choice.captioner {
+        CaptionerSource::Nobody => {
+            anyhow::bail!("there is no model here that describes pictures; write the description by hand")
+        }
+        CaptionerSource::Files(path) => {
+            let model = load(path, choice, context)?;
+            let Some(mut captioner) = model.captioner() else {
+                anyhow::bail!("the model in {} cannot see pictures; write the description by hand", path.display());
+            };
+            monitor.stage("Describing the picture", 0);
+            captioner.caption(picture, &mut on_text, monitor)
+        }
+        CaptionerSource::Endpoint(settings) => {
+            let mut server = Endpoint::new(settings.clone())?;
+            monitor.stage(format!("Waiting for {} to describe the picture", server.host()), 0);
+            server.caption(picture, &mut on_text, monitor)
+        }
+    };
+    caption.map_err(|error| match error {
         CaptionError::Cancelled => Cancelled.into(),
         other => other.into(),
     })
@@ -229,7 +289,8 @@ fn load(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::io::{Read, Write};
+    use std::path::{Path, PathBuf};
 
     use super::*;
     use crate::engine::{Engine, JobState};
@@ -237,7 +298,7 @@ mod tests {
     fn choice(captioner: Option<&str>, specifier: SpecifierSource) -> LanguageChoice {
         LanguageChoice {
             name: "test".to_owned(),
-            captioner: captioner.map(folder),
+            captioner: captioner.map_or(CaptionerSource::Nobody, |name| CaptionerSource::Files(folder(name))),
             specifier,
             device: DeviceChoice::Cpu,
             precision: Precision::Auto,
@@ -336,6 +397,37 @@ mod tests {
     }
 
     #[test]
+    fn a_server_describes_the_picture_and_a_local_model_writes() {
+        let engine = engine();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut piece = [0; 4096];
+            while !request.ends_with(b"}") {
+                let read = stream.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..read]);
+            }
+            let body = r#"{"choices": [{"message": {"content": "A farm with a red barn."}}]}"#;
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all((head + body).as_bytes()).unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let settings = EndpointSettings { model: Some("eye".to_owned()), ..EndpointSettings::new(&url) };
+        let model = LanguageChoice { captioner: CaptionerSource::Endpoint(settings), ..local() };
+        let proposal = engine.submit(specify(model, None)).wait().unwrap();
+        assert_eq!(proposal.caption.trim_end_matches('.').to_lowercase(), "a farm with a red barn");
+        assert!(server.join().unwrap().contains("data:image/jpeg;base64,"));
+        // A server that is not there costs the description only.
+        let settings = EndpointSettings { model: Some("m".to_owned()), ..EndpointSettings::new("http://127.0.0.1:1") };
+        let model = LanguageChoice { captioner: CaptionerSource::Endpoint(settings), ..local() };
+        let notice = engine.submit(specify(model, None)).wait().unwrap().notice.unwrap();
+        assert!(notice.contains("was not described: nothing answers at 127.0.0.1"), "{notice}");
+    }
+
+    #[test]
     fn names_mean_models_packs_folders_and_servers() {
         let places = crate::packs::store::Places {
             assets: vec![tempfile::tempdir().unwrap().path().to_path_buf()],
@@ -345,7 +437,21 @@ mod tests {
         let find = |name: &str| LanguageChoice::find(&store, name, Some("tiny"), DeviceChoice::Cpu, Precision::Auto);
         let server = find("http://localhost:11434").unwrap();
         assert!(matches!(&server.specifier, SpecifierSource::Endpoint(s) if s.model.as_deref() == Some("tiny")));
-        assert_eq!(server.captioner, None);
+        assert_eq!(server.captioner, CaptionerSource::Nobody);
+        // The same server, however it is spelt, describes pictures with the same model unless another is named.
+        let sees =
+            |url: &str, model: Option<&str>| match server.clone().with_captioner(&store, url, model).unwrap().captioner
+            {
+                CaptionerSource::Endpoint(settings) => settings.model,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(sees("http://localhost:11434/v1/", None).as_deref(), Some("tiny"));
+        assert_eq!(sees("http://localhost:11434/v1/", Some("eye")).as_deref(), Some("eye"));
+        assert_eq!(sees("http://localhost:8080", None), None);
+        let local = server.clone().with_captioner(&store, folder("starter").to_str().unwrap(), None).unwrap();
+        assert_eq!(local.captioner, CaptionerSource::Files(folder("starter")));
+        assert_eq!(local.with_captioner(&store, NOBODY, None).unwrap().captioner, CaptionerSource::Nobody);
+        assert!(server.clone().with_captioner(&store, "no such thing", None).is_err());
         let path = folder("starter");
         let own = find(path.to_str().unwrap()).unwrap();
         assert_eq!(own.specifier, SpecifierSource::Files(path));
