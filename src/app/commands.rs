@@ -4,6 +4,7 @@ use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
 use super::edit::painting::Tool;
 use super::edit::region_tools::RegionAct;
+use super::features::ExportWhat;
 use super::lens::LensKind;
 
 /// One thing to do.
@@ -25,6 +26,10 @@ pub(crate) enum Command {
     Cancel,
     CancelAll,
     Lens(LensKind),
+    FeaturesOfFolder,
+    UseAsRegion,
+    LinkPanes,
+    ExportFeatures(ExportWhat),
     ShowEdit,
     ShowResult,
     NextMap,
@@ -57,7 +62,7 @@ pub(crate) enum Command {
 }
 
 /// The groups of the help overlay.
-pub(crate) const GROUPS: [&str; 6] = ["Picture", "Edit", "View", "Region", "Versions", "Window"];
+pub(crate) const GROUPS: [&str; 7] = ["Picture", "Edit", "View", "Region", "Features", "Versions", "Window"];
 
 const CTRL: Modifiers = Modifiers::COMMAND;
 const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
@@ -65,7 +70,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 56] = [
+    pub(crate) const ALL: [Self; 64] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -82,6 +87,14 @@ impl Command {
         Self::Cancel,
         Self::CancelAll,
         Self::Lens(LensKind::Edit),
+        Self::Lens(LensKind::Features),
+        Self::FeaturesOfFolder,
+        Self::UseAsRegion,
+        Self::LinkPanes,
+        Self::ExportFeatures(ExportWhat::Screen),
+        Self::ExportFeatures(ExportWhat::Features),
+        Self::ExportFeatures(ExportWhat::Clusters),
+        Self::ExportFeatures(ExportWhat::Basis),
         Self::ShowEdit,
         Self::ShowResult,
         Self::NextMap,
@@ -152,6 +165,10 @@ impl Command {
             Self::Cancel => ("Edit", "Cancel, or leave the tool"),
             Self::CancelAll => ("Edit", "Cancel everything"),
             Self::Lens(kind) => ("Window", kind.command()),
+            Self::FeaturesOfFolder => ("Features", "Open the Features lens with a folder…"),
+            Self::UseAsRegion => ("Features", "Use as region"),
+            Self::LinkPanes => ("Features", "Link panes, or not"),
+            Self::ExportFeatures(what) => ("Features", what.command()),
             Self::ShowEdit => ("Window", "Edit panel"),
             Self::ShowResult => ("Window", "Result panel"),
             Self::NextMap => ("View", "Next instruction's map"),
@@ -199,6 +216,8 @@ impl Command {
             Self::Run => (CTRL, Key::Enter),
             Self::Cancel => (NONE, Key::Escape),
             Self::Lens(kind) => (CTRL, kind.key()),
+            Self::UseAsRegion => (CTRL_SHIFT, Key::R),
+            Self::LinkPanes => (CTRL_SHIFT, Key::L),
             Self::ShowEdit => (CTRL, Key::T),
             Self::ShowResult => (CTRL, Key::D),
             Self::NextMap => (NONE, Key::M),

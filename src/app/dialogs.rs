@@ -20,6 +20,16 @@ pub trait FileDialogs: Send + Sync {
     fn open_picture(&self, folder: Option<&Path>) -> Choice;
     /// Asks where to save a file of the name `suggested`; `kinds` are (words, endings).
     fn save(&self, folder: Option<&Path>, suggested: &str, kinds: &[(&str, &[&str])]) -> Choice;
+    /// Asks for a file of these kinds, (words, endings).
+    fn open_file(&self, folder: Option<&Path>, title: &str, kinds: &[(&str, &[&str])]) -> Choice {
+        let _ = (folder, title, kinds);
+        Choice::Unavailable
+    }
+    /// Asks for a folder.
+    fn choose_folder(&self, folder: Option<&Path>, title: &str) -> Choice {
+        let _ = (folder, title);
+        Choice::Unavailable
+    }
 }
 
 /// The desktop's own dialogs.
@@ -61,5 +71,17 @@ impl FileDialogs for SystemDialogs {
             dialog = dialog.add_filter(*words, endings);
         }
         choose(dialog, rfd::FileDialog::save_file)
+    }
+
+    fn open_file(&self, folder: Option<&Path>, title: &str, kinds: &[(&str, &[&str])]) -> Choice {
+        let mut dialog = start(folder).set_title(title);
+        for (words, endings) in kinds {
+            dialog = dialog.add_filter(*words, endings);
+        }
+        choose(dialog.add_filter("All files", &["*"]), rfd::FileDialog::pick_file)
+    }
+
+    fn choose_folder(&self, folder: Option<&Path>, title: &str) -> Choice {
+        choose(start(folder).set_title(title), rfd::FileDialog::pick_folder)
     }
 }

@@ -22,21 +22,19 @@ pub(crate) enum LensKind {
     /// A wish becomes an edited picture.
     #[default]
     Edit,
+    /// What a vision transformer sees.
+    Features,
 }
 
 impl LensKind {
     /// In the order of their tabs.
-    pub(crate) const ALL: [Self; 1] = [Self::Edit];
-
-    /// Whether there is a choice: with one lens nothing of lenses is shown.
-    pub(crate) fn are_many() -> bool {
-        Self::ALL.len() > 1
-    }
+    pub(crate) const ALL: [Self; 2] = [Self::Edit, Self::Features];
 
     /// On its tab.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Edit => "Edit",
+            Self::Features => "Features",
         }
     }
 
@@ -44,6 +42,7 @@ impl LensKind {
     pub(crate) fn command(self) -> &'static str {
         match self {
             Self::Edit => "Edit lens",
+            Self::Features => "Features lens",
         }
     }
 
@@ -51,12 +50,14 @@ impl LensKind {
     pub(crate) fn key(self) -> Key {
         match self {
             Self::Edit => Key::Num1,
+            Self::Features => Key::Num2,
         }
     }
 
     fn icon(self) -> Icon {
         match self {
             Self::Edit => Icon::Wand,
+            Self::Features => Icon::Features,
         }
     }
 }
@@ -75,12 +76,38 @@ impl From<String> for LensKind {
 }
 
 impl Glassbox {
+    /// Whether a lens can show anything on this machine; the open one is always there.
+    pub(super) fn has_lens(&self, kind: LensKind) -> bool {
+        match kind {
+            LensKind::Edit => true,
+            LensKind::Features => {
+                self.settings.now.lens == kind || self.features.has_backbones(&self.settings.now.features)
+            }
+        }
+    }
+
+    /// The lenses there are, in the order of their tabs.
+    pub(super) fn lenses(&self) -> Vec<LensKind> {
+        LensKind::ALL.into_iter().filter(|kind| self.has_lens(*kind)).collect()
+    }
+
+    pub(super) fn features_are_open(&self) -> bool {
+        self.settings.now.lens == LensKind::Features && self.document.is_some()
+    }
+
+    /// Whether Escape leaves something in the Features lens.
+    pub(super) fn features_can_step_out(&self) -> bool {
+        self.features_are_open() && self.features.can_step_out()
+    }
+
     /// The tabs in the top bar.
     pub(super) fn lens_tabs(&mut self, ui: &mut Ui) {
-        if !LensKind::are_many() {
+        let lenses = self.lenses();
+        // With one lens nothing of lenses is shown.
+        if lenses.len() < 2 {
             return;
         }
-        for kind in LensKind::ALL {
+        for kind in lenses {
             if lens_tab(ui, kind.icon(), kind.title(), self.settings.now.lens == kind).clicked() {
                 self.show_lens(kind);
             }
@@ -93,6 +120,7 @@ impl Glassbox {
         if self.settings.now.lens != kind {
             self.stop_painting();
             self.close_grid_of_seeds();
+            self.leave_features();
             self.settings.now.lens = kind;
         }
     }
@@ -101,6 +129,7 @@ impl Glassbox {
     pub(super) fn lens_panel(&mut self, ui: &mut Ui) {
         match self.settings.now.lens {
             LensKind::Edit => self.edit_panel(ui),
+            LensKind::Features => self.features_panel(ui),
         }
     }
 
@@ -108,6 +137,7 @@ impl Glassbox {
     pub(super) fn lens_model_menu(&mut self, ui: &mut Ui) {
         match self.settings.now.lens {
             LensKind::Edit => self.editor_menu(ui),
+            LensKind::Features => self.backbone_menu(ui),
         }
     }
 
@@ -121,6 +151,10 @@ impl Glassbox {
                 }
                 open
             }
+            LensKind::Features => {
+                self.feature_panes(ui);
+                true
+            }
         }
     }
 
@@ -128,6 +162,7 @@ impl Glassbox {
     pub(super) fn lens_draws(&self) -> bool {
         match self.settings.now.lens {
             LensKind::Edit => self.is_painting(),
+            LensKind::Features => false,
         }
     }
 
@@ -142,6 +177,8 @@ impl Glassbox {
                 }
                 self.painting(ui, canvas);
             }
+            // Its panes draw all of it.
+            LensKind::Features => {}
         }
     }
 
@@ -153,38 +190,46 @@ impl Glassbox {
                     hint(ui, made.working_in_words()).on_hover_text("What the model saw of the picture");
                 }
             }
+            LensKind::Features => self.features_status(ui),
         }
     }
 
     /// What any lens has on the inference thread now, in words, and how far it is.
     pub(super) fn lenses_running(&self) -> Option<(String, Snapshot)> {
-        self.edit.now_running()
+        self.edit.now_running().or_else(|| self.features.now_running())
     }
 
     /// Whether anything of any lens runs or waits.
     pub(super) fn lenses_work(&self) -> bool {
-        self.is_working()
+        self.is_working() || self.features.is_working()
     }
 
     /// Stops what the lenses are doing now.
     pub(super) fn lenses_cancel(&mut self) {
-        self.cancel_running();
+        if self.is_working() {
+            self.cancel_running();
+        } else {
+            self.stop_looking();
+        }
     }
 
     /// Takes what the inference thread has brought, for every lens: results arrive whichever is open.
     pub(super) fn poll_lenses(&mut self, ctx: &Context) {
         self.poll_edit(ctx);
+        self.poll_features();
     }
 
     /// The open document is about to be replaced.
     pub(super) fn lenses_leave_document(&mut self) {
         self.stop_painting();
         self.close_grid_of_seeds();
+        self.leave_features();
     }
 
     /// Another document is open: what was about the one before is forgotten.
     pub(super) fn lenses_meet_document(&mut self) {
         self.edit.show_new_document();
+        self.features.show_new_document(&self.engine);
     }
 }
 

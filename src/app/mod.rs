@@ -11,6 +11,7 @@ mod dialogs;
 mod difference;
 mod document;
 mod edit;
+mod features;
 mod folders;
 mod history;
 mod icons;
@@ -39,6 +40,7 @@ use document::{Document, State, VersionId};
 use edit::EditLens;
 pub use edit::language::{Describer, Language};
 pub use edit::work::{Editor, LanguageFound, Models, Offer, Question, Suggestion, Workshop, Writer};
+use features::FeaturesLens;
 pub use folders::Folders;
 use history::History;
 use launch::{Complaint, Reopen};
@@ -107,6 +109,7 @@ pub struct Glassbox {
     parked: Vec<Document>,
     history: History<Option<State>>,
     edit: EditLens,
+    features: FeaturesLens,
     keeper: Keeper,
     crash_notes: PathBuf,
     /// What was kept last of the open document, and when (the window's clock).
@@ -143,6 +146,7 @@ impl Glassbox {
         let (settings, complaint) = SettingsStore::load(&setup.folders);
         let repaint = ctx.clone();
         let engine = Engine::start(default_budget(), Arc::new(move || repaint.request_repaint()))?;
+        let features = FeaturesLens::new(Arc::clone(&setup.workshop));
         let edit = EditLens::new(setup.workshop, &settings.now.editor);
         let mut app = Self {
             settings,
@@ -154,6 +158,7 @@ impl Glassbox {
             parked: Vec::new(),
             history: History::new(None),
             edit,
+            features,
             keeper: Keeper::start(setup.folders.data.join("sessions")),
             crash_notes: setup.folders.crash_notes(),
             kept: (None, 0.0),
@@ -290,7 +295,9 @@ impl Glassbox {
             Command::Undo => self.history.can_undo(),
             Command::Redo => self.history.can_redo(),
             Command::CompareDivider | Command::CompareSideBySide | Command::CompareDifference => {
-                self.document.as_ref().is_some_and(|d| d.standing.shown != d.standing.compared)
+                // Other lenses have panes of their own.
+                let edits = self.settings.now.lens == LensKind::Edit;
+                edits && self.document.as_ref().is_some_and(|d| d.standing.shown != d.standing.compared)
             }
             Command::PreviousVersion | Command::NextVersion => {
                 self.document.as_ref().is_some_and(|d| d.tree().len() > 1)
@@ -301,9 +308,14 @@ impl Glassbox {
             Command::StartFromShown => self.document.as_ref().is_some_and(|d| d.standing.base != d.standing.shown),
             Command::Propose => self.can_propose(),
             Command::Run => self.document.is_some() && self.lacks().is_none(),
-            Command::Cancel => self.lenses_work() || self.is_painting() || self.seeds_are_open(),
+            Command::Cancel => {
+                self.features_can_step_out() || self.lenses_work() || self.is_painting() || self.seeds_are_open()
+            }
             Command::CancelAll => self.lenses_work(),
-            Command::Lens(_) => LensKind::are_many(),
+            Command::Lens(kind) => self.lenses().len() > 1 && self.has_lens(kind),
+            Command::UseAsRegion => self.features_are_open() && self.can_make_a_region_of_features(),
+            Command::LinkPanes => self.features_are_open(),
+            Command::ExportFeatures(what) => self.features_are_open() && self.can_export_features(what),
             Command::Region(act) => self.can_do_to_region(act),
             Command::RestoreProposal => self.document.as_ref().is_some_and(|d| d.draft.differs_from_proposal()),
             Command::NextMap => self.document_made().is_some_and(|made| !made.contributions.is_empty()),
@@ -337,6 +349,8 @@ impl Glassbox {
         match command {
             Command::Continue => self.overlay.open_earlier(),
             Command::Language => self.overlay.open_language(),
+            Command::Cancel if self.features_can_step_out() => self.features.step_out(),
+            Command::Cancel if self.features_are_open() && self.features.is_working() => self.stop_looking(),
             Command::Wish
             | Command::Propose
             | Command::AddRow
@@ -352,6 +366,10 @@ impl Glassbox {
             | Command::CopyRecipe
             | Command::VarySeed => self.act_on_edit(ctx, command),
             Command::Lens(kind) => self.show_lens(kind),
+            Command::FeaturesOfFolder => self.open_with_a_folder(ctx),
+            Command::UseAsRegion => self.make_region(ctx),
+            Command::LinkPanes => self.link_panes(),
+            Command::ExportFeatures(what) => self.ask_where_to_export_features(ctx, what),
             Command::Region(act) => self.act_on_region(ctx, act),
             Command::LivePreview => self.settings.now.preview ^= true,
             Command::CompareDifference => self.mode = Mode::Difference,

@@ -42,6 +42,12 @@ pub(super) enum Purpose {
     Export,
     Map,
     Region,
+    /// A folder, or file, of a feature backbone.
+    Backbone,
+    /// A PCA basis.
+    Basis,
+    /// Something of the Features lens, written.
+    Features(super::features::ExportWhat),
 }
 
 /// A picture with the recipe its file carries.
@@ -159,13 +165,20 @@ impl Glassbox {
             (Choice::Path(path), Purpose::Export) => self.export_to(ctx, path),
             (Choice::Path(path), Purpose::Map) => self.export_map_to(ctx, &path),
             (Choice::Path(path), Purpose::Region) => self.region_from_file(ctx, path),
+            (Choice::Path(path), Purpose::Backbone) => self.backbone_from(path),
+            (Choice::Path(path), Purpose::Basis) => self.basis_from(ctx, path),
+            (Choice::Path(path), Purpose::Features(what)) => self.export_features_to(ctx, what, &path),
             (Choice::Nothing, _) => {}
             (Choice::Unavailable, _) => {
                 let begin = match purpose {
-                    Purpose::Open | Purpose::Region => String::new(),
-                    Purpose::Export | Purpose::Map => {
+                    Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis => String::new(),
+                    Purpose::Export | Purpose::Map | Purpose::Features(_) => {
                         let folder = self.settings.now.folder.clone().unwrap_or_default();
-                        let name = if purpose == Purpose::Map { self.suggested_map() } else { self.suggested_name() };
+                        let name = match purpose {
+                            Purpose::Map => self.suggested_map(),
+                            Purpose::Features(what) => self.suggested_features_name(what),
+                            _ => self.suggested_name(),
+                        };
                         folder.join(name.unwrap_or_default()).display().to_string()
                     }
                 };
@@ -195,6 +208,11 @@ impl Glassbox {
             let first = format!("Exported {}", path.display());
             Ok(std::iter::once(first).chain(saved.notes).collect())
         }));
+    }
+
+    /// Something is written in the background; its sentences are told when it is done.
+    pub(super) fn set_exporting(&mut self, task: Background<Vec<String>>) {
+        self.files.exporting = Some(task);
     }
 
     fn suggested_map(&self) -> Option<String> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::edit::language::LanguageSettings;
+use super::features::settings::FeatureSettings;
 use super::folders::Folders;
 use super::lens::LensKind;
 use crate::ops::device::{DeviceChoice, Precision};
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) editor: String,
     /// Who describes pictures and writes instructions.
     pub(crate) language_model: LanguageSettings,
+    /// What was chosen in the Features lens.
+    pub(crate) features: FeatureSettings,
     pub(crate) device: DeviceChoice,
     pub(crate) precision: Precision,
     /// Shows the picture while it forms.
@@ -60,6 +63,7 @@ impl Default for Settings {
             lens: LensKind::default(),
             editor: "starter".to_owned(),
             language_model: LanguageSettings::default(),
+            features: FeatureSettings::default(),
             device: DeviceChoice::Auto,
             precision: Precision::Auto,
             preview: true,

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod crash;
+mod features;
 mod language;
 mod regions;
 mod snapshots;

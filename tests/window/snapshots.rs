@@ -35,9 +35,14 @@ fn both(name: &str, size: [f32; 2], scene: impl Fn(&mut Window) -> Harness<'stat
 fn mask_what_varies(harness: &mut Harness<'_, Glassbox>) {
     let mut rects = Vec::new();
     let version = concat!("lassbox ", env!("CARGO_PKG_VERSION"));
-    for (part, width) in
-        [("Step 2 of 4, ", 150.0), (" left", 84.0), (" steps/s", 84.0), (" s a step", 84.0), (version, 120.0)]
-    {
+    for (part, width) in [
+        ("Step 2 of 4, ", 150.0),
+        ("multiply-adds", 330.0),
+        (" left", 84.0),
+        (" steps/s", 84.0),
+        (" s a step", 84.0),
+        (version, 120.0),
+    ] {
         for node in harness.query_all_by_label_contains(part) {
             let rect = node.rect();
             // Texts at the right end grow to the left.
@@ -197,6 +202,91 @@ fn language() {
         click(&mut h, "Ask which models it has");
         click(&mut h, "qwen3:4b");
         h.step();
+        h
+    });
+}
+
+/// The Features lens with two tiny random backbones, in the theme that the settings have, once `panes` show `map`.
+fn features(window: &Window, panes: &str, map: &str) -> Harness<'static, Glassbox> {
+    let now = std::fs::read_to_string(window.path("home").join("config").join("settings.json")).unwrap();
+    let theme = if now.contains("light") { "light" } else { "dark" };
+    window.settings(&crate::features::settings(theme, "features", 420));
+    let mut h = window.open(Some("lake village.png"));
+    until(&mut h, "the map", |h| has_part(h, "These explain"));
+    click(&mut h, "Model B: None");
+    click(&mut h, "dinov2-reg");
+    click(&mut h, panes);
+    click(&mut h, map);
+    h
+}
+
+/// Waits until every map is there and drawn.
+fn drawn(mut h: Harness<'static, Glassbox>) -> Harness<'static, Glassbox> {
+    until(&mut h, "all maps", |h| !has_part(h, "Looking at the picture") && !has(h, "Stop looking"));
+    for _ in 0..40 {
+        h.step();
+        std::thread::park_timeout(std::time::Duration::from_millis(2));
+    }
+    h
+}
+
+#[test]
+fn features_components() {
+    both("features-components", USUAL, |window| {
+        let mut h = features(window, "One pane", "PCA");
+        click(&mut h, "Only the foreground");
+        until(&mut h, "the histogram", |h| has(h, "Threshold on the first component"));
+        drawn(h)
+    });
+}
+
+#[test]
+fn features_clusters() {
+    both("features-clusters", USUAL, |window| {
+        let mut h = features(window, "One pane", "K-means");
+        until(&mut h, "the clusters", |h| has(h, "Choose cluster 8"));
+        click(&mut h, "Patches");
+        click(&mut h, "Lines between patches");
+        click(&mut h, "Choose cluster 2");
+        click(&mut h, "Hide cluster 5");
+        drawn(h)
+    });
+}
+
+#[test]
+fn features_panes() {
+    both("features-panes", USUAL, |window| {
+        let mut h = features(window, "Four panes", "PCA");
+        until(&mut h, "four panes", |h| has_part(h, "Pane 4: "));
+        let h = drawn(h);
+        h.hover_at(egui::pos2(330.0, 260.0));
+        drawn(h)
+    });
+}
+
+#[test]
+fn features_similarity() {
+    both("features-similarity", USUAL, |window| {
+        let h = features(window, "Two panes", "Similarity");
+        let mut h = drawn(h);
+        let at = h.query_all_by_label_contains("Pane 1: ").next().unwrap().rect().center();
+        h.hover_at(at);
+        h.step();
+        h.drag_at(at);
+        h.step();
+        h.drop_at(at);
+        until(&mut h, "what is held", |h| has_part(h, "Nearest patches"));
+        drawn(h)
+    });
+}
+
+#[test]
+fn features_without_a_backbone() {
+    both("features-none", USUAL, |window| {
+        let now = std::fs::read_to_string(window.path("home").join("config").join("settings.json")).unwrap();
+        window.settings(&now.replace('}', r#", "lens": "features"}"#));
+        let mut h = window.open(Some("lake village.png"));
+        until(&mut h, "what to do", |h| has(h, "Choose a folder…"));
         h
     });
 }

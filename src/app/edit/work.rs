@@ -112,6 +112,17 @@ pub trait Workshop: Send + Sync {
     /// # Errors
     /// One sentence.
     fn look_at_language(&self, language: &Language) -> Result<LanguageFound, String>;
+    /// The feature backbones to choose from.
+    fn backbones(&self) -> Vec<Offer> {
+        Vec::new()
+    }
+    /// The folder or file of the backbone `name`, which is a model's or pack's name, or a path itself. Reads files.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn backbone(&self, name: &str) -> Result<PathBuf, String> {
+        Ok(PathBuf::from(name))
+    }
     /// Describes the picture.
     ///
     /// # Errors
@@ -141,16 +152,16 @@ pub struct Models;
 
 impl Workshop for Models {
     fn editors(&self) -> Vec<Offer> {
-        let Ok(store) = Store::open() else { return Vec::new() };
-        let models = store.manifest().models.iter().filter(|model| model.roles.contains(&Role::Editor));
-        models
-            .map(|model| Offer {
-                name: model.id.clone(),
-                title: model.name.clone(),
-                about: model.about.clone(),
-                here: store.locate(model).is_some(),
-            })
-            .collect()
+        offers(Role::Editor)
+    }
+
+    fn backbones(&self) -> Vec<Offer> {
+        offers(Role::Backbone)
+    }
+
+    fn backbone(&self, name: &str) -> Result<PathBuf, String> {
+        let store = Store::open().map_err(|error| error.to_string())?;
+        Ok(store.find(name, Role::Backbone).map_err(|error| error.to_string())?.path)
     }
 
     fn look_up(&self, name: &str) -> Result<Option<EditSettings>, String> {
@@ -210,6 +221,20 @@ impl Workshop for Models {
         let result = EditJob::new(request, choice).run(context)?;
         Ok((result.outcome, result.recipe))
     }
+}
+
+/// The models of the list that can be used as `role`.
+fn offers(role: Role) -> Vec<Offer> {
+    let Ok(store) = Store::open() else { return Vec::new() };
+    let models = store.manifest().models.iter().filter(|model| model.roles.contains(&role));
+    models
+        .map(|model| Offer {
+            name: model.id.clone(),
+            title: model.name.clone(),
+            about: model.about.clone(),
+            here: store.locate(model).is_some(),
+        })
+        .collect()
 }
 
 /// How long a server may take to list its models.

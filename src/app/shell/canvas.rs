@@ -67,7 +67,7 @@ impl Glassbox {
             .unwrap_or_else(|| PictureTexture::new(ui.ctx(), Arc::clone(&version.picture.rgb)))
     }
 
-    fn zoom_buttons(&mut self, ui: &Ui, canvas: egui::Rect) {
+    pub(in crate::app) fn zoom_buttons(&mut self, ui: &Ui, canvas: egui::Rect) {
         let p = palette(ui.ctx());
         Area::new(Id::unique("zoom buttons"))
             .order(Order::Middle)

@@ -252,6 +252,9 @@ impl Glassbox {
                 Purpose::Export => "Export",
                 Purpose::Map => "Export the map",
                 Purpose::Region => "Region from a file",
+                Purpose::Backbone => "Folder of a feature backbone",
+                Purpose::Basis => "Load a basis",
+                Purpose::Features(_) => "Export from the Features lens",
             });
             hint(ui, "This system offers no file dialog, so the path is typed or pasted here.");
             let field = ui.add(TextEdit::singleline(&mut text).desired_width(f32::INFINITY)).accessible_name("Path");
@@ -261,7 +264,7 @@ impl Glassbox {
             field.request_focus();
             ui.add_space(space::S);
             ui.horizontal(|ui| {
-                let opens = matches!(purpose, Purpose::Open | Purpose::Region);
+                let opens = matches!(purpose, Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis);
                 let words = if opens { "Open file" } else { "Save file" };
                 go |= TextButton::new(words).primary().enabled(!text.trim().is_empty()).show(ui).clicked();
                 keep = !TextButton::new("Not now").quiet().show(ui).clicked();

@@ -70,6 +70,17 @@ impl View {
         self.keep_in_sight(pane, size, pixels_per_point);
     }
 
+    /// Moves what is seen by `by` points of the window; nothing where the whole picture is in sight.
+    pub(crate) fn pan(&mut self, by: Vec2, pane: Rect, size: (u32, u32), pixels_per_point: f32) {
+        if self.zoom.is_none() {
+            self.centre = pos2(0.5, 0.5);
+            return;
+        }
+        let shown = self.place(pane, size, pixels_per_point);
+        self.centre -= vec2(by.x / shown.width(), by.y / shown.height());
+        self.keep_in_sight(pane, size, pixels_per_point);
+    }
+
     fn keep_in_sight(&mut self, pane: Rect, size: (u32, u32), pixels_per_point: f32) {
         let shown = self.place(pane, size, pixels_per_point).size();
         let hold = |centre: f32, pane: f32, shown: f32| {

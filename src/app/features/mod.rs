@@ -1,0 +1,370 @@
+//! The Features lens: what a vision transformer sees in the picture, in one to four panes.
+//!
+//! `settings` is what is kept between runs, `panes` what each pane shows, `backbones` which models there are; `looking`
+//! gets features from the inference thread, `analysis` components and clusters of them, `maps` and `paint` make pictures
+//! of these; `canvas` draws the panes, `panel` and its sections the controls, `region` and `export` bring results out.
+
+mod analysis;
+mod backbones;
+mod canvas;
+mod choosing;
+mod cluster_panel;
+mod display_panel;
+mod export;
+mod kept;
+mod looking;
+mod maps;
+mod paint;
+mod pane_header;
+mod panel;
+mod panes;
+mod pca_panel;
+mod query;
+mod readout;
+mod region;
+pub(super) mod settings;
+mod similarity_panel;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use egui::{Context, Pos2};
+use image::RgbImage;
+
+use analysis::{Analysis, FileBasis};
+use backbones::Backbones;
+pub(super) use export::What as ExportWhat;
+use looking::{How, Looking, Seen, Sight};
+use maps::Ingredients;
+use paint::Paint;
+use panes::{MapKind, Pane, Slot};
+use query::{Query, Subject};
+use settings::FeatureSettings;
+
+use super::background::Background;
+use super::document::{Document, Version, VersionId};
+use super::edit::work::Workshop;
+use super::mask::Mask;
+use super::widgets::compare::View;
+use crate::engine::Engine;
+use crate::features::pca::Basis;
+use crate::ops::device::{DeviceChoice, Precision};
+
+/// What the left button does on a pane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tool {
+    /// Looks at patches and moves the picture.
+    #[default]
+    Point,
+    Box,
+    Lasso,
+}
+
+/// What a difference is between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Between {
+    /// The pane's version and the one it is compared with, by one model.
+    #[default]
+    Versions,
+    /// The two models, on the pane's version.
+    Models,
+}
+
+/// A pane as it stands in this frame.
+struct PaneNow {
+    pane: Pane,
+    version: VersionId,
+    title: String,
+    rgb: Arc<RgbImage>,
+    sight: Sight,
+    /// What a difference is held against.
+    other: Option<Sight>,
+}
+
+impl PaneNow {
+    fn seen(&self) -> Option<&Arc<Seen>> {
+        self.sight.seen()
+    }
+
+    fn other(&self) -> Option<&Arc<Seen>> {
+        self.other.as_ref().and_then(Sight::seen)
+    }
+}
+
+/// The state of the Features lens that is not part of the document.
+pub(crate) struct FeaturesLens {
+    backbones: Backbones,
+    looking: Looking,
+    analysis: Analysis,
+    panes: Vec<Pane>,
+    /// The pane whose controls are in the panel.
+    active: usize,
+    /// What each pane sees, where panes are not linked.
+    views: Vec<View>,
+    /// The panes of the last frame, for what is drawn before them.
+    nows: Vec<PaneNow>,
+    paints: Vec<Paint>,
+    between: Between,
+    /// A basis from a file, used instead of fitting one.
+    basis: Option<FileBasis>,
+    reading_basis: Option<(String, Background<Basis>)>,
+    bases_read: u64,
+    /// Names of clusters, by their place in the palette; so too what is hidden and chosen.
+    names: BTreeMap<usize, String>,
+    hidden: BTreeSet<usize>,
+    chosen: BTreeSet<usize>,
+    tool: Tool,
+    /// What similarity is asked about until something else is.
+    held: Option<Query>,
+    /// What is under the pointer.
+    hovered: Option<Query>,
+    /// A shape that is being drawn: its pane and its way so far (0..=1 on the picture).
+    drawing: Option<(usize, Vec<Pos2>)>,
+    /// The pane and place that the pointer, or the keyboard, is at.
+    cursor: Option<(usize, Pos2)>,
+    /// Similarity maps show only what is above the threshold.
+    cut: bool,
+    threshold: f64,
+    making_region: Option<Background<(String, Mask)>>,
+    /// Which backbone a folder is asked for.
+    folder_for: Slot,
+}
+
+impl FeaturesLens {
+    pub(super) fn new(workshop: Arc<dyn Workshop>) -> Self {
+        Self {
+            backbones: Backbones::new(workshop),
+            looking: Looking::new(),
+            analysis: Analysis::default(),
+            panes: vec![Pane::default()],
+            active: 0,
+            views: Vec::new(),
+            nows: Vec::new(),
+            paints: Vec::new(),
+            between: Between::default(),
+            basis: None,
+            reading_basis: None,
+            bases_read: 0,
+            names: BTreeMap::new(),
+            hidden: BTreeSet::new(),
+            chosen: BTreeSet::new(),
+            tool: Tool::default(),
+            held: None,
+            hovered: None,
+            drawing: None,
+            cursor: None,
+            cut: false,
+            threshold: 0.6,
+            making_region: None,
+            folder_for: Slot::A,
+        }
+    }
+
+    /// Forgets what was about the document before.
+    pub(super) fn show_new_document(&mut self, engine: &Engine) {
+        self.looking.forget_versions(engine);
+        self.nows.clear();
+        self.paints.clear();
+        for pane in &mut self.panes {
+            if let panes::Which::One(_) = pane.which {
+                pane.which = panes::Which::Shown;
+            }
+        }
+        self.names.clear();
+        self.hidden.clear();
+        self.chosen.clear();
+        self.held = None;
+        self.hovered = None;
+        self.drawing = None;
+        self.cursor = None;
+        self.making_region = None;
+    }
+
+    /// Whether there is any backbone to look with.
+    pub(super) fn has_backbones(&self, settings: &FeatureSettings) -> bool {
+        !self.backbones.list(&settings.folders).is_empty()
+    }
+
+    /// The names of the chosen models.
+    fn names_of_models(&self, settings: &FeatureSettings) -> (Option<String>, Option<String>) {
+        let list = self.backbones.list(&settings.folders);
+        let here = |name: &String| list.iter().any(|offer| offer.name == *name);
+        let a = settings.a.clone().filter(here).or_else(|| list.first().map(|offer| offer.name.clone()));
+        (a, settings.b.clone().filter(here))
+    }
+
+    fn active_pane(&self) -> Pane {
+        self.panes.get(self.active).copied().unwrap_or_default()
+    }
+
+    fn active_pane_mut(&mut self) -> Option<&mut Pane> {
+        self.panes.get_mut(self.active)
+    }
+
+    fn active_now(&self) -> Option<&PaneNow> {
+        self.nows.get(self.active)
+    }
+
+    /// The features of a version by the model of `slot`.
+    fn see(&mut self, how: How<'_>, slot: Slot, version: &Version) -> Sight {
+        let (a, b) = self.names_of_models(how.settings);
+        let name = match slot {
+            Slot::A => a,
+            Slot::B => match b {
+                Some(name) => Some(name),
+                None => return Sight::Fault("Choose a model B in the panel to see this pane.".to_owned(), false),
+            },
+            Slot::Both => {
+                let (first, second) = (self.see(how, Slot::A, version), self.see(how, Slot::B, version));
+                return match (first, second) {
+                    (Sight::Here(a), Sight::Here(b)) => self.looking.both(how.ctx, &a, &b),
+                    (Sight::Here(_), other) | (other, _) => other,
+                };
+            }
+        };
+        let Some(name) = name else { return Sight::NoModel };
+        match self.backbones.know(how.ctx, &name) {
+            None => Sight::OnItsWay,
+            Some(Err(fault)) => Sight::Fault(looking::sentence(&fault), true),
+            Some(Ok(known)) => self.looking.see(how, &name, &known, version),
+        }
+    }
+
+    /// Works out what every pane stands on in this frame, and asks for what is missing.
+    fn look(&mut self, how: How<'_>, document: &Document) {
+        self.looking.begin();
+        let panes = self.panes.clone();
+        let mut nows = Vec::with_capacity(panes.len());
+        for pane in panes {
+            let version = document.version(pane.which.of(document));
+            let difference = pane.map == MapKind::Difference;
+            let slot = if difference && self.between == Between::Models { Slot::A } else { pane.slot };
+            let sight = self.see(how, slot, version);
+            let other = difference.then(|| match self.between {
+                Between::Models => self.see(how, Slot::B, version),
+                Between::Versions => {
+                    let against = document.version(document.standing.compared);
+                    if against.id == version.id {
+                        let words = "This is the version that others are compared with. Choose a result at the left, or compare two models.";
+                        Sight::Fault(words.to_owned(), false)
+                    } else {
+                        self.see(how, pane.slot, against)
+                    }
+                }
+            });
+            nows.push(PaneNow {
+                pane,
+                version: version.id,
+                title: version.title.clone(),
+                rgb: Arc::clone(&version.picture.rgb),
+                sight,
+                other,
+            });
+        }
+        self.looking.end();
+        let settings = how.settings;
+        let of = |kind: MapKind| -> Vec<Arc<Seen>> {
+            nows.iter().filter(|now| now.pane.map == kind).filter_map(|now| now.seen().cloned()).collect()
+        };
+        self.analysis.want_pca(how.ctx, of(MapKind::Pca), settings.shared, self.basis.as_ref(), &settings.pca);
+        self.analysis.want_clusters(how.ctx, of(MapKind::Clusters), settings.shared, &settings.clusters);
+        self.nows = nows;
+        self.active = self.active.min(self.panes.len().saturating_sub(1));
+    }
+
+    /// What similarity is asked about now.
+    fn query(&self) -> Option<&Query> {
+        self.hovered.as_ref().filter(|_| self.held.is_none()).or(self.held.as_ref())
+    }
+
+    /// The features that pane `index` compares with: of the same model, from the version that was asked about.
+    fn query_of(&self, index: usize) -> Option<Result<(u64, Vec<f32>), String>> {
+        let (query, now) = (self.query()?, self.nows.get(index)?);
+        let own = self.nows.iter().find(|other| other.version == query.version && other.pane.slot == now.pane.slot);
+        let width = now.seen().map(|seen| seen.tokens.patches.dim());
+        let any = || {
+            self.nows.iter().find(|other| {
+                other.version == query.version && other.seen().map(|seen| seen.tokens.patches.dim()) == width
+            })
+        };
+        let Some(seen) = own.and_then(PaneNow::seen).or_else(|| any().and_then(PaneNow::seen)) else {
+            return Some(Err("No pane shows what this is compared with, as this model sees it.".to_owned()));
+        };
+        Some(query.subject.vector(seen).map(|vector| {
+            let bits: Vec<u32> = vector.iter().map(|value| value.to_bits()).collect();
+            let mut hash = std::hash::DefaultHasher::new();
+            std::hash::Hash::hash(&bits, &mut hash);
+            (std::hash::Hasher::finish(&hash), vector)
+        }))
+    }
+
+    /// What pane `index` is made of.
+    fn ingredients<'a>(&'a self, settings: &'a FeatureSettings, index: usize) -> Ingredients<'a> {
+        let similar = self.nows.get(index).is_some_and(|now| now.pane.map == MapKind::Similarity);
+        Ingredients {
+            analysis: &self.analysis,
+            settings,
+            hidden: &self.hidden,
+            query: if similar { self.query_of(index) } else { None },
+            cut: self.cut.then_some(self.threshold as f32),
+            other: self.nows.get(index).and_then(PaneNow::other),
+        }
+    }
+
+    /// What the lens is at, for the status line.
+    pub(super) fn now_running(&self) -> Option<(String, crate::engine::Snapshot)> {
+        self.looking.now_running()
+    }
+
+    pub(super) fn is_working(&self) -> bool {
+        self.looking.is_working()
+    }
+
+    /// Whether Escape has something to leave: a shape, a held patch, a tool, chosen clusters.
+    pub(super) fn can_step_out(&self) -> bool {
+        self.drawing.is_some() || self.held.is_some() || self.tool != Tool::Point || !self.chosen.is_empty()
+    }
+
+    /// Leaves the innermost of these.
+    pub(super) fn step_out(&mut self) {
+        if self.drawing.take().is_some() {
+        } else if self.held.take().is_some() {
+            self.hovered = None;
+        } else if self.tool != Tool::Point {
+            self.tool = Tool::Point;
+        } else {
+            self.chosen.clear();
+        }
+    }
+
+    /// What the cluster at a place of the palette is called; `rank` counts clusters by size.
+    fn cluster_name(&self, place: usize, rank: usize) -> String {
+        match self.names.get(&place).map(|name| name.trim()) {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ => format!("cluster {}", rank + 1),
+        }
+    }
+}
+
+/// The engine and the choices.
+fn how<'a>(
+    ctx: &'a Context,
+    engine: &'a Engine,
+    settings: &'a FeatureSettings,
+    (device, precision): (DeviceChoice, Precision),
+) -> How<'a> {
+    How { ctx, engine, settings, device, precision }
+}
+
+/// Whether something is asked about that is drawn on the picture.
+fn drawn(query: Option<&Query>) -> bool {
+    query.is_some_and(|query| query.subject.is_drawn())
+}
+
+/// A point in the middle of a patch, so that moving within it changes nothing.
+fn in_the_middle(place: &crate::features::Placement, at: Pos2) -> Subject {
+    let Some((row, column)) = query::patch_under(place, at) else { return Subject::Point(at) };
+    let (x, y) = place.to_picture(column as f64 + 0.5, row as f64 + 0.5);
+    let (width, height) = place.plan.source;
+    Subject::Point(egui::pos2(x as f32 / width as f32, y as f32 / height as f32))
+}
