@@ -1,6 +1,6 @@
 //! Choosing the models: those that are here, or a folder that the person names.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use egui::{Button, Context, Popup, Ui};
@@ -113,13 +113,13 @@ impl Glassbox {
     }
 
     /// A folder, or a file, was named.
-    pub(in crate::app) fn backbone_from(&mut self, path: PathBuf) {
+    pub(in crate::app) fn backbone_from(&mut self, path: &Path) {
         if !path.exists() {
             let words = format!("{} is neither a folder nor a file.", path.display());
             self.notices.explain(Level::Error, "There is no backbone", words);
             return;
         }
-        self.settings.now.features.remember(&path);
+        self.settings.now.features.remember(path);
         self.choose_backbone(self.features.folder_for, Some(path.display().to_string()));
         self.show_lens(LensKind::Features);
     }
