@@ -110,7 +110,7 @@ fn plain_clauses(edit: Edit, held_out: bool) -> Vec<String> {
 /// Renders one scene with its edits and wishes.
 pub fn sheet(seed: u64, plan: &Plan) -> Sheet {
     let scene = Scene::new(seed);
-    let held = seed >= FIRST_SEED;
+    let unseen = seed >= FIRST_SEED;
     let draw = Draw::new(seed).child("dataset");
     let mut renderer = Renderer::new(&scene, &scene.camera, plan.width, plan.height);
     let inventory = Inventory::new(&scene, &renderer.truth(&scene.look));
@@ -161,7 +161,7 @@ pub fn sheet(seed: u64, plan: &Plan) -> Sheet {
         let d = draw.child("wish").at(index);
         // A wish is ambiguous: it may mean any of the sets of changes that the specifier may propose for it. Where
         // nothing is trained on, it means its most telling ones, as in the evaluation.
-        let specifics = if held {
+        let specifics = if unseen {
             wish.specifics_for(&inventory, 3)
         } else {
             wish.proposal(&inventory, d, [2, 3, 3, 4][d.index("count", 4)])
@@ -174,7 +174,7 @@ pub fn sheet(seed: u64, plan: &Plan) -> Sheet {
         let singles: Vec<Value> = specifics
             .iter()
             .map(|edit| {
-                let text = d.child(&edit.name()).pick("clause", &plain_clauses(*edit, held)).clone();
+                let text = d.child(&edit.name()).pick("clause", &plain_clauses(*edit, unseen)).clone();
                 json!({"name": edit.name(), "text": text, "row": row_of(&[*edit], &mut pictures)})
             })
             .collect();
