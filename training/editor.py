@@ -61,21 +61,27 @@ def shards_of(patterns):
     return sorted(p for pattern in patterns for p in glob.glob(pattern))
 
 
-def importance(src, dst):
-    """Loss weight of every pair, [n]: what counts in the end is the error relative to the change, so small changes weigh more."""
-    change = ((dst - src) ** 2).mean((1, 2, 3))
-    return torch.where(change > 0, (0.5 / (change + 1e-6)).sqrt().clamp(0.6, 3.0), torch.ones(()))
+def importance(src, dst, spatial):
+    """Loss weight of every pair and place, [n, 1, h, w].
+
+    What counts in the end is the error relative to the change, so small changes weigh more; and the places that change
+    weigh `spatial` more than the others, without which small parts are learnt long after large ones.
+    """
+    change = ((dst - src) ** 2).mean(1, keepdim=True)
+    mean = change.mean((2, 3), keepdim=True)
+    pair = torch.where(mean > 0, (0.5 / (mean + 1e-6)).sqrt().clamp(0.6, 3.0), torch.ones(()))
+    return pair * (1 + spatial * (change > 0.1 * change.amax((2, 3), keepdim=True) + 1e-3))
 
 
 def windows(rng, src, dst, side):
-    """A `side` x `side` part of every pair, [n, 4, side, side]: of three random places usually the one that changes most.
+    """A `side` x `side` part of every pair, [n, 4, side, side]: of five random places usually the one that changes most.
 
     Parts of the large latents have the scale of detail that people's pictures have, at the cost of the small ones.
     """
-    places = rng.integers(0, (src.shape[2] - side + 1, src.shape[3] - side + 1), (len(src), 3, 2))
+    places = rng.integers(0, (src.shape[2] - side + 1, src.shape[3] - side + 1), (len(src), 5, 2))
     out_src, out_dst = [], []
-    for s, d, three, best in zip(src, dst, places, rng.random(len(src)) < 0.8):
-        parts = [(s[:, y : y + side, x : x + side], d[:, y : y + side, x : x + side]) for y, x in three[: 3 if best else 1]]
+    for s, d, tried, best in zip(src, dst, places, rng.random(len(src)) < 0.8):
+        parts = [(s[:, y : y + side, x : x + side], d[:, y : y + side, x : x + side]) for y, x in tried[: None if best else 1]]
         s, d = max(parts, key=lambda p: ((p[0] - p[1]) ** 2).sum().item())
         out_src.append(s), out_dst.append(d)
     return torch.stack(out_src), torch.stack(out_dst)
@@ -136,7 +142,7 @@ def main():
         src, dst, rows = pairs.batch(rng, n)
         if key == "window":
             src, dst = windows(rng, src, dst, cfg["window"])
-        weight = importance(src, dst) if cfg.get("importance", False) else torch.ones(n)
+        weight = importance(src, dst, cfg.get("spatial", 0.0)) if cfg.get("importance", False) else torch.ones(n, 1, 1, 1)
         drop = cfg.get("drop", [0.05, 0.05, 0.05])  # condition dropout: text, image, both
         for i, u in enumerate(rng.random(n)):
             if u < drop[0]:
@@ -153,8 +159,9 @@ def main():
         with torch.autocast("cpu", dtype=torch.bfloat16):
             context = text(pairs.tokens[unique]).last_hidden_state[torch.from_numpy(index)]
             v = unet(torch.cat([a * z0 + b * noise, src], 1), t, context).sample.float()
-        error = ((v - (a * noise - b * z0)) ** 2).mean((1, 2, 3))
+        error = (v - (a * noise - b * z0)) ** 2
         (error * weight).mean().backward()
+        error = error.detach().mean((1, 2, 3))
         optimiser.step(schedule(progress, tail=cfg.get("tail", 0.35)))
         average.update()
         step += 1
