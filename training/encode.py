@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from common import read_config
-from vae import build
+from vae import load
 
 
 def views(x, cfg):
@@ -23,9 +23,7 @@ def views(x, cfg):
 
 def main():
     cfg = read_config()
-    vae = build(cfg)
-    vae.load_state_dict(torch.load(cfg["vae"], weights_only=True)["ema"])
-    vae.eval()
+    vae = load(cfg["vae"], cfg).eval()
     for path in sorted(glob.glob(cfg["images"])):
         folder, name = os.path.split(path)
         out = f"{folder}/{name.replace('images-', 'latents-').replace('.npy', '.npz')}"

@@ -51,9 +51,21 @@ def wishes(cfg):
             scene = json.loads(line)
             for w in scene.get("wishes", []):
                 specifics = [s["text"] for s in w["specifics"]]
-                if w.get("row") is not None and len(specifics) >= 3:
-                    out.append(((w.get("heldout") or w["texts"])[0], specifics[:3], np.array(images[scene["source"]]), np.array(images[w["row"]])))
+                if w.get("row") is not None and len(specifics) == 3:
+                    out.append(((w.get("heldout") or w["texts"])[0], specifics, np.array(images[scene["source"]]), np.array(images[w["row"]])))
     return out[: cfg["count"]]
+
+
+def wish_gains(judge, ws, shrink, plain=False, **options):
+    """Gains of the wishes [n], and the edited pictures."""
+    gains, pictures = [], []
+    for i in range(0, len(ws), 6):
+        chunk = ws[i : i + 6]
+        src, dst = shrink(np.stack([w[2] for w in chunk])), shrink(np.stack([w[3] for w in chunk]))
+        r, _ = judge.edit(src, [w[0] for w in chunk], [[] if plain else w[1] for w in chunk], **options)
+        gains += [gain(a, d / 255.0, s / 255.0) for a, d, s in zip(r, dst, src)]
+        pictures += list(r)
+    return np.array(gains), pictures
 
 
 class Judge:
@@ -63,8 +75,7 @@ class Judge:
         self.unet, self.text = editor.build(cfg, self.tokenizer)
         s = editor.load(self.unet, self.text, cfg.get("checkpoint") or cfg["out"] + "/state.pt")
         print("checkpoint at step", s["step"], "samples", s["samples"])
-        self.vae = vae_module.build({"widths": cfg["vae_widths"]})
-        self.vae.load_state_dict(torch.load(cfg["vae_checkpoint"], weights_only=True)["ema"])
+        self.vae = vae_module.load(cfg["vae_checkpoint"], {"widths": cfg["vae_widths"]})
         for m in (self.unet, self.text, self.vae):
             m.eval()
 
@@ -112,16 +123,12 @@ def main():
         print({k: (round(float(np.median(v)), 2), len(v)) for k, v in sorted(names.items())})
     ws = wishes(cfg) if cfg.get("wishes", True) else []
     if ws:
-        src, dst = shrink(np.stack([w[2] for w in ws])), shrink(np.stack([w[3] for w in ws]))
-        for label, use, o in [("plain", False, options), ("plain, doubled text", False, options | {"s_t": cfg["s_t"] + cfg["s_s"]}), ("SANE", True, options | {"s_t": cfg.get("s_t_sane", cfg["s_t"]), "s_s": cfg["s_s"]})]:
-            g = []
-            for i in range(0, len(ws), 6):
-                r, _ = judge.edit(src[i : i + 6], [w[0] for w in ws[i : i + 6]], [w[1] if use else [] for w in ws[i : i + 6]], **o)
-                for j in range(len(r)):
-                    g.append(gain(r[j], dst[i + j] / 255.0, src[i + j] / 255.0))
-                    if use:
-                        rows.append(("SANE", ws[i + j][0] + " | " + "; ".join(ws[i + j][1]), src[i + j] / 255.0, r[j], dst[i + j] / 255.0, g[-1]))
+        for label, plain, o in [("plain", True, options), ("SANE", False, options | {"s_t": cfg.get("s_t_sane", cfg["s_t"]), "s_s": cfg["s_s"]})]:
+            g, pictures = wish_gains(judge, ws, shrink, plain, **o)
             print(f"wishes, {label}: median {np.nanmedian(g):.3f} of {len(g)}")
+            if not plain:
+                for w, r, x in zip(ws, pictures, g):
+                    rows.append(("SANE", w[0] + " | " + "; ".join(w[1]), shrink(w[2]) / 255.0, r, shrink(w[3]) / 255.0, x))
     sheet(rows, cfg["out"] + "/look.png", cfg.get("shown", 60), cfg.get("pick", 3))
 
 

@@ -33,20 +33,27 @@ def sample(unet, text, tokenizer, image_latents, instructions, specifics, scalin
     with torch.autocast("cpu", dtype=torch.bfloat16):
         emb = text(torch.tensor([tokenizer(t) for t in unique])).last_hidden_state
     at = {t: i for i, t in enumerate(unique)}
-    empty = emb[at[""]].expand(n, -1, -1)
-    context = [torch.stack([emb[at[t]] for t in instructions]), empty, empty]
-    context += [torch.stack([emb[at[row[j]]] for row in specifics]) for j in range(k)]
-    context = torch.cat(context)
-    image = torch.cat([image_latents, image_latents, torch.zeros_like(image_latents)] + [image_latents] * k)
+    empty, nowhere = emb[at[""]].expand(n, -1, -1), torch.zeros_like(image_latents)
+    rows = {"A": (torch.stack([emb[at[t]] for t in instructions]), image_latents)}
+    if k or s_t != s_i:
+        rows["I"] = (empty, image_latents)
+    if s_i != 1:  # with an image guidance of 1 the null row has no weight
+        rows["0"] = (empty, nowhere)
+    for j in range(k):
+        rows[j] = (torch.stack([emb[at[row[j]]] for row in specifics]), image_latents)
+    context, image = (torch.cat(part) for part in zip(*rows.values()))
     for t in sch.timesteps:
         x = sch.scale_model_input(z, t)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            e = unet(torch.cat([x.repeat(3 + k, 1, 1, 1), image], 1), t, context).sample.float()
-        e = e.view(3 + k, n, *e.shape[1:])
-        e_a, e_i, e_0 = e[0], e[1], e[2]
-        out = e_0 + s_t * (e_a - e_i) + s_i * (e_i - e_0)
+            e = unet(torch.cat([x.repeat(len(rows), 1, 1, 1), image], 1), t, context).sample.float()
+        e = dict(zip(rows, e.view(len(rows), n, *e.shape[1:])))
+        e_a = e["A"]
+        e_i = e.get("I", e_a)
+        out = s_i * e_i + s_t * (e_a - e_i)
+        if s_i != 1:
+            out = out + (1 - s_i) * e["0"]
         if k:
-            d = e[3:] - e_i
+            d = torch.stack([e[j] for j in range(k)]) - e_i
             pick = d.abs().argmax(0, keepdim=True)
             out = out + s_s * d.gather(0, pick)[0]
         z = sch.step(out, t, z, generator=g).prev_sample

@@ -31,6 +31,15 @@ def build(cfg):
     )
 
 
+def load(path, cfg):
+    """The VAE of a folder in diffusers layout, or the averaged weights of a run's checkpoint."""
+    if os.path.isdir(path):
+        return AutoencoderKL.from_pretrained(path, torch_dtype=torch.float32)
+    vae = build(cfg)
+    vae.load_state_dict(torch.load(path, weights_only=True)["ema"])
+    return vae
+
+
 class Crops:
     """Random crops from the picture files; files that appear during the run are taken in."""
 
@@ -88,9 +97,7 @@ def sheet(vae, x, path):
 
 def main():
     cfg = read_config()
-    vae = build(cfg)
-    if cfg.get("start"):
-        vae.load_state_dict(torch.load(cfg["start"], weights_only=True)["ema"])
+    vae = load(cfg["start"], cfg) if cfg.get("start") else build(cfg)
     frozen = cfg.get("freeze_encoder", False)
     if frozen:
         vae.encoder.requires_grad_(False)

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use rayon::prelude::*;
 
-use crate::world::dataset::{self, Plan, npy_header};
+use crate::world::dataset::{self, Mix, Plan, npy_header};
 use crate::world::edits::{Edit, Inventory};
 use crate::world::language::{captions, phrases};
 use crate::world::render::{Picture, Renderer};
@@ -50,6 +50,9 @@ pub(crate) struct WorldArgs {
     /// Edits a scene in the data set.
     #[arg(long, default_value_t = 12)]
     variants: usize,
+    /// How often the data set has each kind of edit, such as `recolour=6,state=4`; kinds left out keep their share.
+    #[arg(long, value_name = "KIND=SHARE,…")]
+    mix: Option<Mix>,
     /// Write samples for the language model (JSON lines) to this file.
     #[arg(long)]
     texts: Option<PathBuf>,
@@ -136,7 +139,8 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
     }
     let (width, height) = parse_size(&args.size)?;
     if let Some(folder) = &args.dataset {
-        let plan = Plan { seed: args.seed, scenes: args.scenes, width, height, variants: args.variants };
+        let mix = args.mix.unwrap_or_default();
+        let plan = Plan { seed: args.seed, scenes: args.scenes, width, height, variants: args.variants, mix };
         let tell = |done: usize| eprintln!("{done} of {} scenes", plan.scenes);
         return dataset::write(folder, &plan, &tell)
             .with_context(|| format!("cannot write the data set into {}", folder.display()));

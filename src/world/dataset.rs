@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::str::FromStr;
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::edits::{Edit, Inventory, State};
-use super::language::{captions, phrases, say, wishes::WISHES};
+use super::evaluation::FIRST_SEED;
+use super::language::{captions, is_held_out, phrases, say, wishes::WISHES};
 use super::look::{Grade, Part};
 use super::render::{Picture, Renderer};
 use super::rng::Draw;
@@ -28,6 +30,47 @@ pub struct Plan {
     pub height: usize,
     /// edits a scene, besides those of its wishes
     pub variants: usize,
+    /// how often each kind of edit is chosen
+    pub mix: Mix,
+}
+
+/// How often each kind of edit is chosen for a data set, in any unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mix([f32; Self::KINDS.len()]);
+
+impl Mix {
+    /// The kinds, as [`Edit::kind`] names them.
+    pub const KINDS: [&'static str; 6] = ["season", "hour", "weather", "grade", "state", "recolour"];
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self([1.6, 1.5, 1.7, 1.7, 2.6, 3.2])
+    }
+}
+
+impl FromStr for Mix {
+    type Err = String;
+
+    /// Reads `recolour=6,state=4`; kinds that are not named keep their default.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut mix = Self::default();
+        for entry in text.split(',') {
+            let known = entry.split_once('=').and_then(|(kind, share)| {
+                let at = Self::KINDS.iter().position(|known| *known == kind.trim())?;
+                let share: f32 = share.trim().parse().ok()?;
+                (share.is_finite() && share >= 0.0).then_some((at, share))
+            });
+            let Some((at, share)) = known else {
+                return Err(format!(
+                    "{entry:?} is not of the form KIND=SHARE with a kind of {}",
+                    Self::KINDS.join(", ")
+                ));
+            };
+            mix.0[at] = share;
+        }
+        if mix.0.iter().sum::<f32>() > 0.0 { Ok(mix) } else { Err("some kind needs a share above 0".to_owned()) }
+    }
 }
 
 /// The pictures of one scene and their description; `row` numbers count from 0 within the scene.
@@ -37,7 +80,7 @@ pub struct Sheet {
 }
 
 /// The edits of a scene in a fair mixture: whole-scene ones, repaints, states, and now and then one whose part is absent.
-fn choose(draw: Draw, inventory: &Inventory, count: usize) -> Vec<Edit> {
+fn choose(draw: Draw, inventory: &Inventory, count: usize, mix: &Mix) -> Vec<Edit> {
     let d = draw.child("edits");
     let all = Edit::all();
     let mut chosen: Vec<Edit> = Vec::new();
@@ -46,8 +89,7 @@ fn choose(draw: Draw, inventory: &Inventory, count: usize) -> Vec<Edit> {
             break;
         }
         let a = d.at(attempt);
-        let kind = ["season", "hour", "weather", "grade", "state", "recolour"]
-            [a.weighted("kind", &[1.6, 1.5, 1.7, 1.7, 2.6, 3.2])];
+        let kind = Mix::KINDS[a.weighted("kind", &mix.0)];
         let of_kind: Vec<Edit> = all.iter().copied().filter(|edit| edit.kind() == kind).collect();
         let edit = *a.pick("which", &of_kind);
         let absent = !inventory.allows(edit);
@@ -58,9 +100,17 @@ fn choose(draw: Draw, inventory: &Inventory, count: usize) -> Vec<Edit> {
     chosen
 }
 
+/// The ways to ask for an edit without a frame around them, for training or those kept from it.
+fn plain_clauses(edit: Edit, held_out: bool) -> Vec<String> {
+    let all = phrases::clauses(edit);
+    let apart: Vec<String> = all.iter().filter(|text| is_held_out(text) == held_out).cloned().collect();
+    if apart.is_empty() { all } else { apart }
+}
+
 /// Renders one scene with its edits and wishes.
 pub fn sheet(seed: u64, plan: &Plan) -> Sheet {
     let scene = Scene::new(seed);
+    let unseen = seed >= FIRST_SEED;
     let draw = Draw::new(seed).child("dataset");
     let mut renderer = Renderer::new(&scene, &scene.camera, plan.width, plan.height);
     let inventory = Inventory::new(&scene, &renderer.truth(&scene.look));
@@ -83,7 +133,7 @@ pub fn sheet(seed: u64, plan: &Plan) -> Sheet {
     let spoken = |clauses: &[String], d: Draw| {
         (say(clauses, d.child("train"), 6, false), say(clauses, d.child("held"), 2, true))
     };
-    let chosen = choose(draw, &inventory, plan.variants);
+    let chosen = choose(draw, &inventory, plan.variants, &plan.mix);
     let mut edits = Vec::new();
     for (index, edit) in chosen.iter().enumerate() {
         let (texts, held) = spoken(&phrases::clauses(*edit), draw.child("text").at(index));
@@ -108,17 +158,23 @@ pub fn sheet(seed: u64, plan: &Plan) -> Sheet {
             break;
         }
         let wish = &WISHES[index];
-        let specifics = wish.specifics_for(&inventory, 4);
+        let d = draw.child("wish").at(index);
+        // A wish is ambiguous: it may mean any of the sets of changes that the specifier may propose for it. Where
+        // nothing is trained on, it means its most telling ones, as in the evaluation.
+        let specifics = if unseen {
+            wish.specifics_for(&inventory, 3)
+        } else {
+            wish.proposal(&inventory, d, [2, 3, 3, 4][d.index("count", 4)])
+        };
         if specifics.len() < 2 {
             continue;
         }
         let clauses: Vec<String> = wish.texts.iter().map(|text| (*text).to_owned()).collect();
-        let d = draw.child("wish").at(index);
         let (texts, held) = spoken(&clauses, d);
         let singles: Vec<Value> = specifics
             .iter()
             .map(|edit| {
-                let text = d.child(&edit.name()).pick("clause", &phrases::clauses(*edit)).clone();
+                let text = d.child(&edit.name()).pick("clause", &plain_clauses(*edit, unseen)).clone();
                 json!({"name": edit.name(), "text": text, "row": row_of(&[*edit], &mut pictures)})
             })
             .collect();
@@ -232,7 +288,7 @@ pub fn language_sample(seed: u64) -> Value {
         let allowed: Vec<Edit> = general.into_iter().filter(|edit| inventory.allows(*edit)).collect();
         let lines: Vec<String> = allowed
             .iter()
-            .map(|edit| draw.child(&edit.name()).pick("line", &phrases::clauses(*edit)).clone())
+            .map(|edit| draw.child(&edit.name()).pick("line", &plain_clauses(*edit, false)).clone())
             .collect();
         return json!({"caption": caption, "wish": draw.pick("unknown.text", &UNKNOWN), "k": lines.len(), "lines": lines});
     }
@@ -240,12 +296,11 @@ pub fn language_sample(seed: u64) -> Value {
     let clauses: Vec<String> = wish.texts.iter().map(|text| (*text).to_owned()).collect();
     let asked = say(&clauses, draw.child("asked"), 1, false).pop().unwrap_or_else(|| clauses[0].clone());
     let wanted = [3, 3, 3, 3, 1, 2, 4, 5, 6][draw.index("k", 9)];
-    let possible = wish.specifics_for(&inventory, usize::MAX);
-    let lines: Vec<String> = draw
-        .shuffled("order", possible.len())
+    let lines: Vec<String> = wish
+        .proposal(&inventory, draw, wanted)
         .into_iter()
-        .take(wanted)
-        .map(|i| draw.at(i).pick("line", &phrases::clauses(possible[i])).clone())
+        .enumerate()
+        .map(|(place, edit)| draw.at(place).pick("line", &plain_clauses(edit, false)).clone())
         .collect();
     json!({"caption": caption, "wish": asked, "k": lines.len(), "lines": lines})
 }

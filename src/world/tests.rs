@@ -1,7 +1,8 @@
 //! What the rest of the project relies on: same seed, same bytes; edits stay where they belong; truth agrees with itself.
 
-use super::dataset::{Plan, sheet};
+use super::dataset::{Mix, Plan, sheet};
 use super::edits::{Edit, Inventory, State};
+use super::language::wishes::WISHES;
 use super::language::{is_held_out, phrases, say};
 use super::look::{Look, Part};
 use super::render::Renderer;
@@ -100,7 +101,7 @@ fn every_edit_has_thirty_ways_to_say_it_and_held_out_ones_apart() {
 
 #[test]
 fn wishes_ask_only_for_what_is_seen() {
-    let plan = Plan { seed: 0, scenes: 1, width: 64, height: 64, variants: 4 };
+    let plan = Plan { seed: 0, scenes: 1, width: 64, height: 64, variants: 4, mix: Mix::default() };
     for seed in 20..24 {
         let scene = Scene::new(seed);
         let inventory = Inventory::new(&scene, &Renderer::new(&scene, &scene.camera, 64, 64).truth(&scene.look));
@@ -113,6 +114,33 @@ fn wishes_ask_only_for_what_is_seen() {
                 assert!(edit.is_some_and(|edit| inventory.allows(edit)), "{specific}");
             }
         }
+    }
+}
+
+#[test]
+fn a_wish_proposes_its_most_telling_changes_first_but_not_only_those() {
+    let inventory = Inventory { area: [0.1; Part::COUNT], shedding: true };
+    let wish = &WISHES[0];
+    let proposals: Vec<Vec<Edit>> = (0..60).map(|i| wish.proposal(&inventory, Draw::new(i), 3)).collect();
+    let firsts = |edit: Edit| proposals.iter().filter(|proposal| proposal[0] == edit).count();
+    assert!(proposals.iter().all(|proposal| proposal.len() == 3 && proposal[0] != proposal[1]));
+    assert!(firsts(wish.specifics[0]) > firsts(wish.specifics[3]) + 5);
+    assert!(proposals.iter().flatten().any(|edit| *edit == wish.specifics[5]));
+    assert_eq!(wish.proposal(&inventory, Draw::new(1), 99).len(), wish.specifics.len());
+}
+
+#[test]
+fn the_mix_of_a_data_set_is_read_and_kept_to() {
+    let mix: Mix = "season=0,hour=0,weather=0, grade=0,state=0,recolour=1".parse().unwrap();
+    let plan = Plan { seed: 0, scenes: 1, width: 64, height: 64, variants: 4, mix };
+    let sheet = sheet(21, &plan);
+    let kinds: Vec<&str> =
+        sheet.meta["edits"].as_array().unwrap().iter().filter_map(|edit| edit["kind"].as_str()).collect();
+    assert_eq!(kinds, ["recolour", "recolour", "recolour", "recolour", "double"]);
+    assert_eq!("recolour=3.2".parse(), Ok(Mix::default()));
+    for wrong in ["", "roof=1", "state", "state=-1", "state=x", "season=0,hour=0,weather=0,grade=0,state=0,recolour=0"]
+    {
+        assert!(wrong.parse::<Mix>().is_err(), "{wrong}");
     }
 }
 

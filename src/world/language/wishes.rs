@@ -2,6 +2,7 @@
 
 use crate::world::edits::{Edit, Inventory, State};
 use crate::world::look::{Grade, Weather};
+use crate::world::rng::Draw;
 
 /// A wish, how people put it, and the changes it may mean, the most telling first.
 pub struct Wish {
@@ -425,5 +426,25 @@ impl Wish {
     /// The specifics that concern what a picture shows, at most `count`.
     pub fn specifics_for(&self, inventory: &Inventory, count: usize) -> Vec<Edit> {
         self.specifics.iter().copied().filter(|edit| inventory.allows(*edit)).take(count).collect()
+    }
+
+    /// A choice of at most `count` of them in the order of the choice: the most telling usually first, but any may come.
+    pub fn proposal(&self, inventory: &Inventory, draw: Draw, count: usize) -> Vec<Edit> {
+        /// How much less likely each further place in the list is.
+        const FALL: f32 = 0.6;
+        let draw = draw.child("proposal");
+        let mut left: Vec<(Edit, f32)> = self
+            .specifics
+            .iter()
+            .zip(std::iter::successors(Some(1.0), |weight| Some(weight * FALL)))
+            .filter(|(edit, _)| inventory.allows(**edit))
+            .map(|(edit, weight)| (*edit, weight))
+            .collect();
+        let mut chosen = Vec::new();
+        while chosen.len() < count && !left.is_empty() {
+            let weights: Vec<f32> = left.iter().map(|(_, weight)| *weight).collect();
+            chosen.push(left.remove(draw.at(chosen.len()).weighted("next", &weights)).0);
+        }
+        chosen
     }
 }
