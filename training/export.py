@@ -30,6 +30,12 @@ def editor_pack(cfg, out):
     StableDiffusionInstructPix2PixPipeline(
         vae=vae.half(), text_encoder=text.half(), tokenizer=CLIPTokenizer.from_pretrained(cfg["tokenizer"]), unet=unet.half(), scheduler=scheduler(),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False).save_pretrained(out, safe_serialization=True)
+    # Other schedulers read the same file; without these two, DDIM would clip latents as if they were pixels.
+    path = out + "/scheduler/scheduler_config.json"
+    with open(path) as f:
+        settings = json.load(f) | {"clip_sample": False, "set_alpha_to_one": False}
+    with open(path, "w") as f:
+        f.write(json.dumps(dict(sorted(settings.items())), indent=2) + "\n")
     # The published layout has vocab.json and merges.txt; newer writers leave them out.
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copy(f"{cfg['tokenizer']}/{name}", f"{out}/tokenizer/{name}")
