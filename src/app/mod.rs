@@ -38,9 +38,9 @@ use commands::Command;
 pub use dialogs::{Choice, FileDialogs, SystemDialogs};
 use document::{Document, State, VersionId};
 use edit::EditLens;
-use features::FeaturesLens;
 pub use edit::language::Language;
 pub use edit::work::{Editor, LanguageFound, Models, Offer, Question, Suggestion, Workshop, Writer};
+use features::FeaturesLens;
 pub use folders::Folders;
 use history::History;
 use launch::{Complaint, Reopen};
@@ -308,7 +308,9 @@ impl Glassbox {
             Command::StartFromShown => self.document.as_ref().is_some_and(|d| d.standing.base != d.standing.shown),
             Command::Propose => self.can_propose(),
             Command::Run => self.document.is_some() && self.lacks().is_none(),
-            Command::Cancel => self.features_can_step_out() || self.lenses_work() || self.is_painting() || self.seeds_are_open(),
+            Command::Cancel => {
+                self.features_can_step_out() || self.lenses_work() || self.is_painting() || self.seeds_are_open()
+            }
             Command::CancelAll => self.lenses_work(),
             Command::Lens(kind) => self.lenses().len() > 1 && self.has_lens(kind),
             Command::UseAsRegion => self.features_are_open() && self.can_make_a_region_of_features(),

@@ -165,7 +165,7 @@ impl Glassbox {
             (Choice::Path(path), Purpose::Export) => self.export_to(ctx, path),
             (Choice::Path(path), Purpose::Map) => self.export_map_to(ctx, &path),
             (Choice::Path(path), Purpose::Region) => self.region_from_file(ctx, path),
-            (Choice::Path(path), Purpose::Backbone) => self.backbone_from(path),
+            (Choice::Path(path), Purpose::Backbone) => self.backbone_from(&path),
             (Choice::Path(path), Purpose::Basis) => self.basis_from(ctx, path),
             (Choice::Path(path), Purpose::Features(what)) => self.export_features_to(ctx, what, &path),
             (Choice::Nothing, _) => {}

@@ -302,7 +302,9 @@ fn a_cluster_a_threshold_and_a_lasso_become_regions_that_the_edit_lens_uses() {
     click(&mut h, "Features");
     click(&mut h, "PCA");
     click(&mut h, "Two panes");
-    until(&mut h, "both versions", |h| has_part(h, &format!("Pane 1: A, {WISH}")) && has_part(h, "Pane 2: A, Original"));
+    until(&mut h, "both versions", |h| {
+        has_part(h, &format!("Pane 1: A, {WISH}")) && has_part(h, "Pane 2: A, Original")
+    });
     until(&mut h, "the shared basis", |h| has_part(h, "of 600 patches"));
     click(&mut h, "Difference");
     let here = at(&h, 1, 0.5, 0.5);
@@ -326,16 +328,22 @@ fn results_are_brought_out() {
     let picture = glassbox::picture::decode::open(&maps, &glassbox::picture::limits::DecodeLimits::default()).unwrap();
     assert_eq!(picture.size(), (320, 240));
     let numbers = std::fs::read(export(&mut h, "features.npy", "Features (NPY)…")).unwrap();
-    assert!(String::from_utf8_lossy(&numbers[..100]).contains("(15, 20, 32)"), "{:?}", String::from_utf8_lossy(&numbers[..100]));
+    assert!(
+        String::from_utf8_lossy(&numbers[..100]).contains("(15, 20, 32)"),
+        "{:?}",
+        String::from_utf8_lossy(&numbers[..100])
+    );
     let basis = export(&mut h, "basis.safetensors", "PCA basis (safetensors)…");
     click(&mut h, "K-means");
     until(&mut h, "the clusters", |h| rows(h) == 8);
     let table = std::fs::read_to_string(export(&mut h, "clusters.csv", "Clusters (CSV, and PNG of indices)…")).unwrap();
     assert_eq!(table.lines().count(), 9);
     until(&mut h, "the indices", |_| window.path("clusters.png").exists());
-    let indices: Picture =
-        glassbox::picture::decode::open(&window.path("clusters.png"), &glassbox::picture::limits::DecodeLimits::default())
-            .unwrap();
+    let indices: Picture = glassbox::picture::decode::open(
+        &window.path("clusters.png"),
+        &glassbox::picture::limits::DecodeLimits::default(),
+    )
+    .unwrap();
     assert!(indices.rgb.pixels().all(|pixel| (1..=8).contains(&pixel.0[0])));
     // The basis comes back.
     click(&mut h, "PCA");

@@ -35,9 +35,14 @@ fn both(name: &str, size: [f32; 2], scene: impl Fn(&mut Window) -> Harness<'stat
 fn mask_what_varies(harness: &mut Harness<'_, Glassbox>) {
     let mut rects = Vec::new();
     let version = concat!("lassbox ", env!("CARGO_PKG_VERSION"));
-    for (part, width) in
-        [("Step 2 of 4, ", 150.0), ("multiply-adds", 330.0), (" left", 84.0), (" steps/s", 84.0), (" s a step", 84.0), (version, 120.0)]
-    {
+    for (part, width) in [
+        ("Step 2 of 4, ", 150.0),
+        ("multiply-adds", 330.0),
+        (" left", 84.0),
+        (" steps/s", 84.0),
+        (" s a step", 84.0),
+        (version, 120.0),
+    ] {
         for node in harness.query_all_by_label_contains(part) {
             let rect = node.rect();
             // Texts at the right end grow to the left.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use egui::{
-    Color32, CornerRadius, CursorIcon, EventFilter, Id, Key, Painter, PointerButton, Pos2, Rect, Response, Role, Sense,
-    Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Color32, CornerRadius, CursorIcon, EventFilter, Id, Key, LayerId, Order, Painter, PointerButton, Pos2, Rect,
+    Response, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::looking::Sight;
@@ -60,7 +60,8 @@ impl Glassbox {
         self.pane_bar(ui, &document);
         let area = ui.available_rect_before_wrap();
         ui.painter().rect_filled(area, 0, palette(ui.ctx()).canvas);
-        let rects = panes::layout(area, self.features.panes.len());
+        let size = self.features.nows.first().map_or((4, 3), |now| now.rgb.dimensions());
+        let rects = panes::layout(area, self.features.panes.len(), size);
         let several = rects.len() > 1;
         let spots: Vec<Spot> = rects
             .iter()
@@ -231,8 +232,8 @@ impl Glassbox {
             if spot.response.contains_pointer() {
                 ui.ctx().set_cursor_icon(CursorIcon::Crosshair);
             }
-            let pressed =
-                spot.response.is_pointer_button_down_on() && ui.input(|i| i.pointer.button_down(PointerButton::Primary));
+            let pressed = spot.response.is_pointer_button_down_on()
+                && ui.input(|i| i.pointer.button_down(PointerButton::Primary));
             let here = spot.response.interact_pointer_pos().map(|at| spot.on_picture(at));
             let here = here.map(|at| pos2(at.x.clamp(0.0, 1.0), at.y.clamp(0.0, 1.0)));
             let mine = self.features.drawing.as_ref().is_some_and(|(pane, _)| *pane == index);
@@ -310,7 +311,7 @@ impl Glassbox {
         if let Some(lines) = readout
             && self.features.cursor.is_some_and(|(pane, _)| pane == index)
         {
-            self.card(ui, &painter, spot, &lines);
+            self.card(ui, spot, &lines);
         }
         if self.features.panes.len() > 1 {
             let stroke =
@@ -383,12 +384,18 @@ impl Glassbox {
         if let Some(held) = self.features.held.as_ref().filter(|held| held.version == now.version) {
             match &held.subject {
                 Subject::Point(at) => {
-                    if let Some((place, (row, column))) = place.and_then(|place| Some((place, patch_under(place, *at)?))) {
+                    if let Some((place, (row, column))) =
+                        place.and_then(|place| Some((place, patch_under(place, *at)?)))
+                    {
                         outline_rect(painter, patch_rect(spot.picture, place, row, column).expand(1.0), p.accent);
                     }
                 }
                 Subject::Box(rect) => {
-                    outline_rect(painter, Rect::from_two_pos(spot.on_screen(rect.min), spot.on_screen(rect.max)), p.accent);
+                    outline_rect(
+                        painter,
+                        Rect::from_two_pos(spot.on_screen(rect.min), spot.on_screen(rect.max)),
+                        p.accent,
+                    );
                 }
                 Subject::Lasso(points) => {
                     let points: Vec<Pos2> = points.iter().map(|at| spot.on_screen(*at)).collect();
@@ -409,7 +416,8 @@ impl Glassbox {
     }
 
     fn bar_of(&self, painter: &Painter, ui: &Ui, index: usize, spot: &Spot) {
-        let Some((super::maps::Content::Values { values, range, scale, .. }, place)) = self.features.paints[index].map()
+        let Some((super::maps::Content::Values { values, range, scale, .. }, place)) =
+            self.features.paints[index].map()
         else {
             return;
         };
@@ -450,7 +458,13 @@ impl Glassbox {
         };
         let galley = painter.layout_no_wrap(words, theme::body(), p.text);
         let card = Rect::from_center_size(spot.body.center(), galley.size() + vec2(32.0, 20.0));
-        painter.rect(card, CornerRadius::same(radius::CARD), p.panel.gamma_multiply(0.94), p.outline(), StrokeKind::Inside);
+        painter.rect(
+            card,
+            CornerRadius::same(radius::CARD),
+            p.panel.gamma_multiply(0.94),
+            p.outline(),
+            StrokeKind::Inside,
+        );
         painter.galley(card.center() - galley.size() / 2.0, galley, p.text);
     }
 
@@ -463,16 +477,24 @@ impl Glassbox {
         let button = if again || none { 40.0 } else { 0.0 };
         let size = vec2(width.min(galley.size().x.max(160.0)), galley.size().y + button) + vec2(32.0, 24.0);
         let card = Rect::from_center_size(spot.body.center(), size);
-        painter.rect(card, CornerRadius::same(radius::CARD), p.panel.gamma_multiply(0.96), p.outline(), StrokeKind::Inside);
+        painter.rect(
+            card,
+            CornerRadius::same(radius::CARD),
+            p.panel.gamma_multiply(0.96),
+            p.outline(),
+            StrokeKind::Inside,
+        );
         painter.galley(card.min + vec2(16.0, 12.0), galley, p.text);
         // Words on a painter are not in the tree of names.
         let said = ui.interact(card, spot.response.id.with("says"), Sense::hover());
         said.widget_info(|| WidgetInfo::labeled(Role::Label, true, words));
         if button > 0.0 {
-            let place = Rect::from_min_size(pos2(card.left() + 16.0, card.bottom() - 40.0), vec2(card.width() - 32.0, 28.0));
+            let place =
+                Rect::from_min_size(pos2(card.left() + 16.0, card.bottom() - 40.0), vec2(card.width() - 32.0, 28.0));
             let clicked = ui
                 .scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
-                    let (text, icon) = if none { ("Choose a folder…", Icon::Open) } else { ("Try again", Icon::Regenerate) };
+                    let (text, icon) =
+                        if none { ("Choose a folder…", Icon::Open) } else { ("Try again", Icon::Regenerate) };
                     TextButton::new(text).icon(icon).show(ui).clicked()
                 })
                 .inner;
@@ -485,8 +507,10 @@ impl Glassbox {
     }
 
     /// What is known of the patch under the pointer, beside it.
-    fn card(&self, ui: &Ui, painter: &Painter, spot: &Spot, lines: &[String]) {
+    fn card(&self, ui: &Ui, spot: &Spot, lines: &[String]) {
         let p = palette(ui.ctx());
+        let painter = ui.ctx().layer_painter(LayerId::new(Order::Tooltip, Id::unique("patch under the pointer")));
+        let window = ui.ctx().content_rect();
         let Some(at) = spot.response.hover_pos() else { return };
         if self.features.drawing.is_some() || spot.response.dragged() {
             return;
@@ -501,14 +525,20 @@ impl Glassbox {
         let width = galleys.iter().map(|galley| galley.size().x).fold(0.0, f32::max);
         let size = vec2(width + 20.0, galleys.len() as f32 * 16.0 + 14.0);
         let mut corner = at + vec2(18.0, 14.0);
-        if corner.x + size.x > spot.body.right() - 4.0 {
+        if corner.x + size.x > window.right() - 4.0 {
             corner.x = at.x - 14.0 - size.x;
         }
-        if corner.y + size.y > spot.body.bottom() - 4.0 {
+        if corner.y + size.y > window.bottom() - 32.0 {
             corner.y = at.y - 12.0 - size.y;
         }
         let card = Rect::from_min_size(corner, size);
-        painter.rect(card, CornerRadius::same(radius::CONTROL), p.panel.gamma_multiply(0.96), p.outline(), StrokeKind::Inside);
+        painter.rect(
+            card,
+            CornerRadius::same(radius::CONTROL),
+            p.panel.gamma_multiply(0.96),
+            p.outline(),
+            StrokeKind::Inside,
+        );
         for (row, galley) in galleys.into_iter().enumerate() {
             painter.galley(card.min + vec2(10.0, 7.0 + row as f32 * 16.0), galley, p.text);
         }
@@ -518,12 +548,12 @@ impl Glassbox {
     fn chain(&mut self, ui: &mut Ui, rects: &[Rect]) {
         let [first, second, ..] = rects else { return };
         let p = palette(ui.ctx());
-        let last = rects.last().unwrap_or(second);
-        let middle = match rects.len() {
-            2 | 3 if first.top() == second.top() => pos2((first.right() + second.left()) / 2.0, first.center().y),
-            2 | 3 => pos2(first.center().x, (first.bottom() + second.top()) / 2.0),
-            _ => first.union(*last).center(),
-        };
+        let below = rects.iter().find(|rect| rect.top() > first.bottom());
+        let beside = (second.left() > first.right()).then_some(second);
+        let middle = pos2(
+            beside.map_or(first.center().x, |second| (first.right() + second.left()) / 2.0),
+            below.map_or(first.center().y, |below| (first.bottom() + below.top()) / 2.0),
+        );
         let linked = self.settings.now.features.linked;
         let place = Rect::from_center_size(middle, Vec2::splat(28.0));
         ui.painter().circle(middle, 16.0, p.panel, Stroke::new(1.0, if linked { p.accent } else { p.line }));

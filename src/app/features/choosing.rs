@@ -1,6 +1,6 @@
 //! Choosing the models: those that are here, or a folder that the person names.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use egui::{Button, Context, Popup, Ui};
@@ -12,7 +12,7 @@ use crate::app::icons::Icon;
 use crate::app::lens::LensKind;
 use crate::app::notices::Level;
 use crate::app::opening::Purpose;
-use crate::app::widgets::buttons::TextButton;
+use crate::app::widgets::buttons::{TextButton, fitting};
 
 /// What was chosen in a menu of models.
 enum Chosen {
@@ -34,14 +34,19 @@ impl Glassbox {
         let title = match &name {
             Some(name) => self.features.backbones.title(name),
             None if slot == Slot::B => "None".to_owned(),
-            None => "Choose a backbone…".to_owned(),
+            None => "Choose one".to_owned(),
         };
-        let mut button = TextButton::new(&title).icon(Icon::Model);
+        let shown = width.map_or_else(|| title.clone(), |width| fitting(ui, &title, width - 50.0));
+        let mut button = TextButton::new(&shown).icon(Icon::Model);
         if let Some(width) = width {
             button = button.width(width);
         }
         let button = button.show(ui).accessible_name(format!("Model {}: {title}", slot.letter()));
-        let help = if slot == Slot::B { "A second model to hold against A: its fine-tuned twin, for one" } else { "The model whose features are shown" };
+        let help = if slot == Slot::B {
+            "A second model to hold against A: its fine-tuned twin, for one"
+        } else {
+            "The model whose features are shown"
+        };
         let button = button.on_hover_text(help);
         let offers = self.features.backbones.list(&self.settings.now.features.folders);
         let mut chosen = None;
@@ -109,13 +114,13 @@ impl Glassbox {
     }
 
     /// A folder, or a file, was named.
-    pub(in crate::app) fn backbone_from(&mut self, path: PathBuf) {
+    pub(in crate::app) fn backbone_from(&mut self, path: &Path) {
         if !path.exists() {
             let words = format!("{} is neither a folder nor a file.", path.display());
             self.notices.explain(Level::Error, "There is no backbone", words);
             return;
         }
-        self.settings.now.features.remember(&path);
+        self.settings.now.features.remember(path);
         self.choose_backbone(self.features.folder_for, Some(path.display().to_string()));
         self.show_lens(LensKind::Features);
     }

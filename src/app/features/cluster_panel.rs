@@ -4,7 +4,7 @@ use egui::{Color32, CornerRadius, Frame, Margin, Role, Sense, Stroke, StrokeKind
 
 use super::PaneNow;
 use super::maps::cluster_colour;
-use super::settings::ClusterChoice;
+use super::settings::{ClusterChoice, Sharing};
 use crate::app::Glassbox;
 use crate::app::icons::Icon;
 use crate::app::theme::{palette, radius, space};
@@ -26,8 +26,9 @@ impl Glassbox {
         section(ui, "Clusters", |ui| {
             let help = "Twenty clusters from random starts, in the paper's colours, for each pane by itself";
             if chip(ui, "As in the paper").on_hover_text(help).clicked() {
-                self.settings.now.features.clusters = ClusterChoice { count: 20, as_paper: true, ..ClusterChoice::default() };
-                self.settings.now.features.shared = false;
+                self.settings.now.features.clusters =
+                    ClusterChoice { count: 20, as_paper: true, ..ClusterChoice::default() };
+                self.settings.now.features.shared = Sharing::Pane;
             }
             if self.settings.now.features.clusters != ClusterChoice::default()
                 && IconButton::new(Icon::Restore, "Usual K-means settings").small().show(ui).clicked()
@@ -41,7 +42,12 @@ impl Glassbox {
         let help = "How many kinds of patches are told apart. Clusters that stay keep their colours.";
         labelled(ui, "How many", help, &mut count, &scale);
         choice.count = (count.round() as usize).clamp(MIN_CLUSTERS, MAX_CLUSTERS);
-        toggle(ui, &mut choice.as_paper, "The paper's colours", "Random starts and the twenty colours of the paper's figures; colours then go by size");
+        toggle(
+            ui,
+            &mut choice.as_paper,
+            "The paper's colours",
+            "Random starts and the twenty colours of the paper's figures; colours then go by size",
+        );
         self.is_shared(ui);
         if let Some(fault) = self.features.analysis.clusters_fault() {
             hint(ui, fault.to_owned());
@@ -66,7 +72,8 @@ impl Glassbox {
         ui.add_space(space::XS);
         section(ui, "List", |ui| {
             let all_shown = self.features.hidden.is_empty();
-            let (icon, name) = if all_shown { (Icon::EyeOff, "Hide all clusters") } else { (Icon::Eye, "Show all clusters") };
+            let (icon, name) =
+                if all_shown { (Icon::EyeOff, "Hide all clusters") } else { (Icon::Eye, "Show all clusters") };
             if Self::small_icon(ui, icon, name, "", true) {
                 if all_shown {
                     self.features.hidden.extend(rows.iter().map(|row| row.place));
@@ -120,9 +127,10 @@ impl Glassbox {
                     let field = TextEdit::singleline(&mut text)
                         .hint_text(format!("cluster {number}"))
                         .desired_width(width)
-                        .margin(Margin::symmetric(6, 3))
+                        .align(egui::Align2::LEFT_CENTER)
+                        .margin(Margin::symmetric(6, 0))
                         .frame(Frame::NONE);
-                    let field = ui.add(field).accessible_name(format!("Name of cluster {number}"));
+                    let field = ui.add_sized([width, 22.0], field).accessible_name(format!("Name of cluster {number}"));
                     if field.changed() {
                         self.features.names.insert(row.place, text);
                     }
@@ -133,7 +141,9 @@ impl Glassbox {
                         } else {
                             (Icon::Eye, format!("Hide cluster {number}"))
                         };
-                        if IconButton::new(icon, &name).small().show(ui).clicked() && !self.features.hidden.remove(&row.place) {
+                        if IconButton::new(icon, &name).small().show(ui).clicked()
+                            && !self.features.hidden.remove(&row.place)
+                        {
                             self.features.hidden.insert(row.place);
                         }
                         let name = format!("Use cluster {number} as a region");

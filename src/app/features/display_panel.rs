@@ -21,7 +21,8 @@ impl Glassbox {
             }
         });
         let display = &mut self.settings.now.features.display;
-        let all = [(Upsampling::Nearest, "Patches"), (Upsampling::Bilinear, "Smooth"), (Upsampling::Edges, "Along edges")];
+        let all =
+            [(Upsampling::Nearest, "Patches"), (Upsampling::Bilinear, "Smooth"), (Upsampling::Edges, "Along edges")];
         segmented(ui, "From patches to pixels", &mut display.upsampling, &all);
         match display.upsampling {
             Upsampling::Nearest => {
@@ -33,7 +34,13 @@ impl Glassbox {
             }
         }
         let scale = Scale::new(0.0..=1.0, usual.opacity, 0.05, 2);
-        labelled(ui, "Opacity", "Of the map over the picture. Hold \\ to see the picture alone.", &mut display.opacity, &scale);
+        labelled(
+            ui,
+            "Opacity",
+            "Of the map over the picture. Hold \\ to see the picture alone.",
+            &mut display.opacity,
+            &scale,
+        );
         if matches!(map, MapKind::Pca | MapKind::Clusters) {
             return;
         }
@@ -56,10 +63,10 @@ impl Glassbox {
             return;
         }
         if map == MapKind::Norm {
-            let low = Scale::new(0.0..=25.0, usual.low, 0.5, 1).suffix(" %");
+            let low = Scale::new(0.0..=25.0, usual.low, 1.0, 0).suffix(" %");
             labelled(ui, "Scale from", "The percentile at the beginning of the colours.", &mut display.low, &low);
         }
-        let high = Scale::new(75.0..=100.0, usual.high, 0.5, 1).suffix(" %");
+        let high = Scale::new(75.0..=100.0, usual.high, 1.0, 0).suffix(" %");
         labelled(ui, "Scale to", "The percentile at the end of the colours.", &mut display.high, &high);
     }
 }

@@ -111,9 +111,12 @@ impl Glassbox {
         match what {
             What::Screen | What::Features => true,
             What::Clusters => {
-                self.features.active_pane().map == MapKind::Clusters && self.features.analysis.clusters(seen.id).is_some()
+                self.features.active_pane().map == MapKind::Clusters
+                    && self.features.analysis.clusters(seen.id).is_some()
             }
-            What::Basis => self.features.active_pane().map == MapKind::Pca && self.features.analysis.pca(seen.id).is_some(),
+            What::Basis => {
+                self.features.active_pane().map == MapKind::Pca && self.features.analysis.pca(seen.id).is_some()
+            }
         }
     }
 
@@ -196,7 +199,10 @@ impl Glassbox {
             written.map_err(|error| format!("{} could not be written: {error}", path.display()))?;
             Ok(vec![
                 format!("Exported {}", path.display()),
-                format!("An array of {} × {} × {} numbers (rows, columns, features), f32.", shape[0], shape[1], shape[2]),
+                format!(
+                    "An array of {} × {} × {} numbers (rows, columns, features), f32.",
+                    shape[0], shape[1], shape[2]
+                ),
             ])
         }))
     }
@@ -255,7 +261,10 @@ impl Glassbox {
             let saved = basis.save(&path, &model);
             ctx.request_repaint();
             saved.map_err(|error| format!("{} could not be written: {error}", path.display()))?;
-            Ok(vec![format!("Exported {}", path.display()), format!("{} components of {} numbers.", basis.count(), basis.dim())])
+            Ok(vec![
+                format!("Exported {}", path.display()),
+                format!("{} components of {} numbers.", basis.count(), basis.dim()),
+            ])
         }))
     }
 }
@@ -285,7 +294,12 @@ fn compose(shots: &[Shot], how: Upsampling, opacity: f32, bar: bool) -> RgbImage
     let mut sheet = RgbImage::from_pixel(size.0, size.1, Rgb([255; 3]));
     for (at, picture) in pictures.iter().enumerate() {
         let (column, row) = (at as u32 % columns, at as u32 / columns);
-        image::imageops::replace(&mut sheet, picture, i64::from(column * (width + gap)), i64::from(row * (height + gap)));
+        image::imageops::replace(
+            &mut sheet,
+            picture,
+            i64::from(column * (width + gap)),
+            i64::from(row * (height + gap)),
+        );
     }
     sheet
 }
@@ -304,7 +318,8 @@ fn draw(shot: &Shot, how: Upsampling, opacity: f32, share: f64, bar: bool) -> Rg
         if *over == Color32::TRANSPARENT {
             continue;
         }
-        let mix = |below: u8, above: u8| (f32::from(below) + (f32::from(above) - f32::from(below)) * opacity).round() as u8;
+        let mix =
+            |below: u8, above: u8| (f32::from(below) + (f32::from(above) - f32::from(below)) * opacity).round() as u8;
         let above = over.to_array();
         *pixel = Rgb([mix(pixel.0[0], above[0]), mix(pixel.0[1], above[1]), mix(pixel.0[2], above[2])]);
     }

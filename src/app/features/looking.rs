@@ -439,10 +439,7 @@ mod tests {
     fn costs_and_sentences_read_well() {
         let cost = |multiply_adds, bytes| Cost { patches: 4, multiply_adds, bytes };
         assert_eq!(cost_in_words(&cost(47_200_000_000, 310_000_000), None), "47 billion multiply-adds, 310 MB");
-        assert_eq!(
-            cost_in_words(&cost(3_400_000, 2_000), Some(1.23)),
-            "3 million multiply-adds, 2 kB, about 1.2 s"
-        );
+        assert_eq!(cost_in_words(&cost(3_400_000, 2_000), Some(1.23)), "3 million multiply-adds, 2 kB, about 1.2 s");
         assert_eq!(sentence("no"), "No.");
         assert_eq!(sentence("is it?"), "Is it?");
         assert_eq!(sentence(""), ".");

@@ -8,7 +8,7 @@ use crate::app::Glassbox;
 use crate::app::document::Document;
 use crate::app::icons::Icon;
 use crate::app::theme::{palette, space};
-use crate::app::widgets::buttons::{IconButton, TextButton, hint};
+use crate::app::widgets::buttons::{IconButton, TextButton, fitting, hint};
 
 impl Glassbox {
     /// The bar above all panes.
@@ -19,7 +19,8 @@ impl Glassbox {
         Frame::new().fill(p.panel).inner_margin(Margin::symmetric(10, 4)).show(ui, |ui| {
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = 2.0;
-                let all = [(1, Icon::Single, "One pane"), (2, Icon::SideBySide, "Two panes"), (4, Icon::Grid, "Four panes")];
+                let all =
+                    [(1, Icon::Single, "One pane"), (2, Icon::SideBySide, "Two panes"), (4, Icon::Grid, "Four panes")];
                 for (panes, icon, name) in all {
                     if IconButton::new(icon, name).selected(count == panes).show(ui).clicked() {
                         wanted = Some(panes);
@@ -31,9 +32,24 @@ impl Glassbox {
                 }
                 ui.add_space(space::M);
                 let tools = [
-                    (Tool::Point, Icon::Pointer, "Look at patches", "Move over a patch to see what the model says of it; drag to move the picture"),
-                    (Tool::Box, Icon::Rectangle, "Draw a box", "What looks like what is in it; also a region for the Edit lens"),
-                    (Tool::Lasso, Icon::Lasso, "Draw a lasso", "What looks like what it goes around; also a region for the Edit lens"),
+                    (
+                        Tool::Point,
+                        Icon::Pointer,
+                        "Look at patches",
+                        "Move over a patch to see what the model says of it; drag to move the picture",
+                    ),
+                    (
+                        Tool::Box,
+                        Icon::Rectangle,
+                        "Draw a box",
+                        "What looks like what is in it; also a region for the Edit lens",
+                    ),
+                    (
+                        Tool::Lasso,
+                        Icon::Lasso,
+                        "Draw a lasso",
+                        "What looks like what it goes around; also a region for the Edit lens",
+                    ),
                 ];
                 for (tool, icon, name, help) in tools {
                     let selected = self.features.tool == tool;
@@ -66,7 +82,11 @@ impl Glassbox {
     pub(super) fn pane_header(&mut self, ui: &mut Ui, document: &Document, index: usize, rect: Rect) {
         let p = palette(ui.ctx());
         let active = index == self.features.active;
-        ui.painter().rect_filled(rect, CornerRadius { nw: 4, ne: 4, sw: 0, se: 0 }, if active { p.raised } else { p.panel });
+        ui.painter().rect_filled(
+            rect,
+            CornerRadius { nw: 4, ne: 4, sw: 0, se: 0 },
+            if active { p.raised } else { p.panel },
+        );
         let mut closed = false;
         ui.scope_builder(UiBuilder::new().max_rect(rect.shrink2(egui::vec2(6.0, 2.0))), |ui| {
             ui.horizontal_centered(|ui| {
@@ -102,9 +122,9 @@ impl Glassbox {
         let Some(pane) = self.features.panes.get(index).copied() else { return };
         let title = document.version(pane.which.of(document)).title.clone();
         let words = format!("{} · {} · {}", pane.slot.letter(), title, pane.map.title());
-        let width = 7.4 * words.chars().count() as f32 + 24.0;
-        let shown = if width > room { format!("{} · {}", pane.slot.letter(), pane.map.title()) } else { words.clone() };
-        let button = TextButton::new(&shown).quiet().show(ui).accessible_name(format!("Pane {} shows {words}", index + 1));
+        let shown = fitting(ui, &words, room - 24.0);
+        let button =
+            TextButton::new(&shown).quiet().show(ui).accessible_name(format!("Pane {} shows {words}", index + 1));
         let has_b = self.features.names_of_models(&self.settings.now.features).1.is_some();
         let mut chosen: Option<Pane> = None;
         Popup::menu(&button).show(|ui| {
@@ -121,17 +141,28 @@ impl Glassbox {
             }
             ui.separator();
             head(ui, "Model");
-            for (slot, name) in [(Slot::A, "A"), (Slot::B, "B"), (Slot::Both, "A and B side by side, as in the paper")] {
+            for (slot, name) in [(Slot::A, "A"), (Slot::B, "B"), (Slot::Both, "A and B side by side, as in the paper")]
+            {
                 let item = Button::selectable(pane.slot == slot, name);
-                let item = ui.add_enabled(has_b || slot == Slot::A, item).on_disabled_hover_text("Choose a model B in the panel");
+                let item = ui
+                    .add_enabled(has_b || slot == Slot::A, item)
+                    .on_disabled_hover_text("Choose a model B in the panel");
                 if item.clicked() {
                     chosen = Some(Pane { slot, ..pane });
                 }
             }
             ui.separator();
             head(ui, "Version");
-            let mut all = vec![(Which::Shown, "The shown one".to_owned()), (Which::Compared, "What it is compared with".to_owned())];
-            all.extend(document.versions().iter().map(|version| (Which::One(version.id), format!("Always: {}", version.title))));
+            let mut all = vec![
+                (Which::Shown, "The shown one".to_owned()),
+                (Which::Compared, "What it is compared with".to_owned()),
+            ];
+            all.extend(
+                document
+                    .versions()
+                    .iter()
+                    .map(|version| (Which::One(version.id), format!("Always: {}", version.title))),
+            );
             for (which, name) in all {
                 if ui.add(Button::selectable(pane.which == which, name)).clicked() {
                     chosen = Some(Pane { which, ..pane });

@@ -8,7 +8,7 @@ use egui::{Context, Ui};
 use super::PaneNow;
 use super::analysis::FileBasis;
 use super::looking::sentence;
-use super::settings::{PcaChoice, Rule};
+use super::settings::{PcaChoice, Rule, Sharing};
 use crate::app::Glassbox;
 use crate::app::background::Background;
 use crate::app::icons::Icon;
@@ -26,7 +26,7 @@ impl Glassbox {
             let help = "One smallest and one largest value for the first three components, a basis for each pane";
             if chip(ui, "As in the paper").on_hover_text(help).clicked() {
                 self.settings.now.features.pca = PcaChoice::paper();
-                self.settings.now.features.shared = false;
+                self.settings.now.features.shared = Sharing::Pane;
                 self.features.basis = None;
             }
             if self.settings.now.features.pca != PcaChoice::default() {
@@ -52,7 +52,12 @@ impl Glassbox {
         if let Some(of) = &found {
             let explained = of.basis.explained();
             let chosen = choice.components;
-            let sum: f32 = chosen.iter().collect::<std::collections::BTreeSet<_>>().into_iter().filter_map(|at| explained.get(*at)).sum();
+            let sum: f32 = chosen
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .filter_map(|at| explained.get(*at))
+                .sum();
             histogram::bars(ui, "Variance that each component explains", &explained, &chosen);
             hint(ui, format!("These explain {:.0} % of the variance of {} patches.", 100.0 * sum, of.basis.patches()));
         }
@@ -60,9 +65,15 @@ impl Glassbox {
         segmented(ui, "Range of colours", &mut choice.rule, &rules);
         match choice.rule {
             Rule::Percentiles => {
-                let low = Scale::new(0.0..=25.0, 1.0, 0.5, 1).suffix(" %");
-                labelled(ui, "Black below", "The percentile of each component that becomes black.", &mut choice.low, &low);
-                let high = Scale::new(75.0..=100.0, 99.0, 0.5, 1).suffix(" %");
+                let low = Scale::new(0.0..=25.0, 1.0, 1.0, 0).suffix(" %");
+                labelled(
+                    ui,
+                    "Black below",
+                    "The percentile of each component that becomes black.",
+                    &mut choice.low,
+                    &low,
+                );
+                let high = Scale::new(75.0..=100.0, 99.0, 1.0, 0).suffix(" %");
                 labelled(ui, "Full above", "The percentile that becomes full colour.", &mut choice.high, &high);
             }
             Rule::Joint => {
@@ -79,15 +90,24 @@ impl Glassbox {
             && let Some(of) = &found
         {
             let (low, high) = (of.histogram.low, of.histogram.high);
-            let mut at = choice.threshold.unwrap_or_else(|| if high > low { (of.threshold - low) / (high - low) } else { 0.5 });
+            let mut at =
+                choice.threshold.unwrap_or_else(|| if high > low { (of.threshold - low) / (high - low) } else { 0.5 });
             let before = at;
-            histogram::threshold(ui, "Threshold on the first component", &of.histogram.counts, &mut at, choice.inverted);
+            histogram::threshold(
+                ui,
+                "Threshold on the first component",
+                &of.histogram.counts,
+                &mut at,
+                choice.inverted,
+            );
             if (at - before).abs() > f32::EPSILON {
                 choice.threshold = Some(at);
             }
             ui.horizontal(|ui| {
                 toggle(ui, &mut choice.inverted, "The other side", "Takes what is on the other side of the threshold");
-                if choice.threshold.is_some() && chip(ui, "Find it").on_hover_text("The threshold that parts best").clicked() {
+                if choice.threshold.is_some()
+                    && chip(ui, "Find it").on_hover_text("The threshold that parts best").clicked()
+                {
                     choice.threshold = None;
                 }
             });
@@ -125,7 +145,8 @@ impl Glassbox {
                 if keep.show(ui).clicked() {
                     self.ask_where_to_export_features(ui.ctx(), super::ExportWhat::Basis);
                 }
-                let load = IconButton::new(Icon::Open, "Load a basis…").help("A basis saved here or by the command line");
+                let load =
+                    IconButton::new(Icon::Open, "Load a basis…").help("A basis saved here or by the command line");
                 if load.small().show(ui).clicked() {
                     self.ask_for_a_basis(ui.ctx());
                 }

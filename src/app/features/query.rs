@@ -115,9 +115,8 @@ pub(super) fn patch_under(place: &Placement, at: Pos2) -> Option<(usize, usize)>
 /// Whether a closed line goes around a point an odd number of times.
 fn goes_around(points: &[Pos2], at: Pos2) -> bool {
     let sides = points.iter().zip(points.iter().cycle().skip(1));
-    let crossed = sides.filter(|(a, b)| {
-        ((a.y > at.y) != (b.y > at.y)) && a.x + (at.y - a.y) / (b.y - a.y) * (b.x - a.x) < at.x
-    });
+    let crossed =
+        sides.filter(|(a, b)| ((a.y > at.y) != (b.y > at.y)) && a.x + (at.y - a.y) / (b.y - a.y) * (b.x - a.x) < at.x);
     crossed.count() % 2 == 1
 }
 

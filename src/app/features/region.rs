@@ -38,7 +38,8 @@ impl Glassbox {
 
     /// Whether there is something to make a region of.
     pub(in crate::app) fn can_make_a_region_of_features(&self) -> bool {
-        self.features.making_region.is_none() && (self.source_of_region().is_some() || self.shape_on_the_picture().is_some())
+        self.features.making_region.is_none()
+            && (self.source_of_region().is_some() || self.shape_on_the_picture().is_some())
     }
 
     /// The button below the panel.
@@ -46,12 +47,21 @@ impl Glassbox {
         let source = self.source_of_region();
         let shape = self.shape_on_the_picture().is_some();
         let (words, help) = match &source {
-            Some(Source::Clusters(chosen)) if chosen.len() > 1 => {
-                (format!("Use {} clusters as region", chosen.len()), "A named region of this picture, offered in the Edit lens for any instruction")
+            Some(Source::Clusters(chosen)) if chosen.len() > 1 => (
+                format!("Use {} clusters as region", chosen.len()),
+                "A named region of this picture, offered in the Edit lens for any instruction",
+            ),
+            Some(Source::Foreground) => {
+                ("Use foreground as region".to_owned(), "The foreground as a named region, offered in the Edit lens")
             }
-            Some(Source::Foreground) => ("Use foreground as region".to_owned(), "The foreground as a named region, offered in the Edit lens"),
-            Some(Source::Similar) => ("Use what is alike as region".to_owned(), "The patches above the threshold as a named region, offered in the Edit lens"),
-            _ => ("Use as region".to_owned(), "Choose clusters, hold a patch of a similarity map, or draw a shape; it becomes a region for the Edit lens"),
+            Some(Source::Similar) => (
+                "Use what is alike as region".to_owned(),
+                "The patches above the threshold as a named region, offered in the Edit lens",
+            ),
+            _ => (
+                "Use as region".to_owned(),
+                "Choose clusters, hold a patch of a similarity map, or draw a shape; it becomes a region for the Edit lens",
+            ),
         };
         let enabled = source.is_some() && self.features.making_region.is_none();
         let button = TextButton::new(&words).icon(Icon::Region).enabled(enabled).show(ui).on_hover_text(help);
@@ -123,7 +133,11 @@ impl Glassbox {
         let Some(now) = self.active_seen() else { return };
         let Some(seen) = now.seen() else { return };
         if inside.iter().all(|value| *value == 0.0) {
-            self.notices.explain(Level::Info, "There is no region", "No patch is in it; lower the threshold, or choose something else.");
+            self.notices.explain(
+                Level::Info,
+                "There is no region",
+                "No patch is in it; lower the threshold, or choose something else.",
+            );
             return;
         }
         let (place, rgb, ctx) = (seen.tokens.patches.placement().clone(), Arc::clone(&now.rgb), ctx.clone());
@@ -164,7 +178,8 @@ impl Glassbox {
         let Some(document) = &mut self.document else { return };
         let share = mask.share() * 100.0;
         let kept = document.keep_region(name, mask);
-        let words = format!("It covers {share:.0} % of the picture. The Edit lens offers it in each instruction's menu.");
+        let words =
+            format!("It covers {share:.0} % of the picture. The Edit lens offers it in each instruction's menu.");
         self.notices.explain(Level::Success, format!("Kept as “{kept}”"), words);
     }
 

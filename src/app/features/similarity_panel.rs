@@ -82,18 +82,25 @@ impl Glassbox {
             _ => None,
         };
         if let Some(nearest) = nearest.filter(|_| self.features.held.is_some()) {
-            let own = usize::from(!drawn(self.features.held.as_ref()) && nearest.first().is_some_and(|m| m.cosine > 0.9999));
+            let own =
+                usize::from(!drawn(self.features.held.as_ref()) && nearest.first().is_some_and(|m| m.cosine > 0.9999));
             let words: Vec<String> = nearest
                 .iter()
                 .skip(own)
                 .take(NEAREST)
-                .map(|found| format!("{}, {} ({:.2})", found.row + 1, found.column + 1, found.cosine))
+                .map(|found| format!("{},{} at {:.2}", found.row + 1, found.column + 1, found.cosine))
                 .collect();
-            hint(ui, format!("Nearest patches, row and column: {}", words.join("   ")));
+            hint(ui, format!("Nearest patches (row, column): {}", words.join("; ")));
         }
         ui.add_space(space::XS);
         let scale = Scale::new(-0.2..=1.0, 0.6, 0.01, 2);
-        labelled(ui, "Threshold", "The cosine from which a patch counts as alike: for the region, and for what is shown.", &mut self.features.threshold, &scale);
+        labelled(
+            ui,
+            "Threshold",
+            "The cosine from which a patch counts as alike: for the region, and for what is shown.",
+            &mut self.features.threshold,
+            &scale,
+        );
         toggle(ui, &mut self.features.cut, "Show only what is alike", "Leaves out what is below the threshold");
         let count = match self.features.query_of(index) {
             Some(Ok((_, vector))) => similarity::to_vector(&seen.tokens.patches, &vector).ok(),
@@ -105,7 +112,13 @@ impl Glassbox {
             hint(ui, format!("{alike} of {} patches are alike.", values.len()));
         }
         let range = Scale::new(-1.0..=0.9, 0.0, 0.05, 2);
-        labelled(ui, "Scale from", "The cosine at the beginning of the colours; their end is 1.", &mut self.settings.now.features.display.least, &range);
+        labelled(
+            ui,
+            "Scale from",
+            "The cosine at the beginning of the colours; their end is 1.",
+            &mut self.settings.now.features.display.least,
+            &range,
+        );
     }
 
     /// The pane whose map is asked for, with its features.

@@ -264,8 +264,7 @@ impl Glassbox {
             field.request_focus();
             ui.add_space(space::S);
             ui.horizontal(|ui| {
-                let opens =
-                matches!(purpose, Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis);
+                let opens = matches!(purpose, Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis);
                 let words = if opens { "Open file" } else { "Save file" };
                 go |= TextButton::new(words).primary().enabled(!text.trim().is_empty()).show(ui).clicked();
                 keep = !TextButton::new("Not now").quiet().show(ui).clicked();

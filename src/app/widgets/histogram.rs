@@ -2,8 +2,8 @@
 
 use egui::accesskit::{Action, ActionData};
 use egui::{
-    Align2, CornerRadius, CursorIcon, EventFilter, Key, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, WidgetInfo,
-    pos2, vec2,
+    Align2, CornerRadius, CursorIcon, EventFilter, Key, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui,
+    WidgetInfo, pos2, vec2,
 };
 
 use crate::app::theme::{self, palette, radius};
@@ -53,7 +53,8 @@ pub(crate) fn threshold(ui: &mut Ui, name: &str, counts: &[u32], at: &mut f32, b
         // Square roots, so that rare values are seen.
         let height = (*count as f32 / most).sqrt() * area.height();
         let left = area.left() + index as f32 * each;
-        let bar = Rect::from_min_max(pos2(left, area.bottom() - height), pos2(left + (each - 0.5).max(0.5), area.bottom()));
+        let bar =
+            Rect::from_min_max(pos2(left, area.bottom() - height), pos2(left + (each - 0.5).max(0.5), area.bottom()));
         painter.rect_filled(bar, 0, if lit { p.accent } else { p.pressed });
     }
     let x = egui::lerp(area.left()..=area.right(), *at);
