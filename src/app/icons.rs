@@ -66,6 +66,7 @@ pub(crate) enum Icon {
     Unlink,
     Pointer,
     EyeOff,
+    Becomes,
 }
 
 enum Stroked {
@@ -329,6 +330,7 @@ fn strokes(icon: Icon) -> &'static [Stroked] {
             Line(&[(3.0, 3.0), (5.0, 5.0)]),
             Line(&[(11.0, 11.0), (13.0, 13.0)]),
         ],
+        Icon::Becomes => &[Line(&[(2.0, 8.0), (14.0, 8.0)]), Line(&[(9.8, 3.8), (14.0, 8.0), (9.8, 12.2)])],
         Icon::Pointer => &[Closed(&[(3.6, 2.4), (12.6, 8.0), (8.6, 8.9), (6.6, 13.2)])],
         Icon::EyeOff => &[
             Closed(&[

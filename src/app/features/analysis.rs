@@ -7,7 +7,8 @@ use egui::Context;
 
 use super::kept::Kept;
 use super::looking::{Seen, sentence};
-use super::settings::{ClusterChoice, PcaChoice};
+use super::panes::Slot;
+use super::settings::{ClusterChoice, PcaChoice, Sharing};
 use crate::features::FeatureGrid;
 use crate::features::foreground::{Foreground, Histogram};
 use crate::features::kmeans::{Clustering, KmeansSettings};
@@ -27,7 +28,7 @@ pub(super) struct FileBasis {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PcaKey {
     grids: Vec<u64>,
-    shared: bool,
+    shared: Sharing,
     file: Option<u64>,
     foreground: Option<(Option<f32>, bool)>,
 }
@@ -54,7 +55,10 @@ struct Group {
     histogram: Arc<Histogram>,
 }
 
-type FirstKey = (Vec<u64>, bool, Option<u64>);
+type FirstKey = (Vec<u64>, Sharing, Option<u64>);
+
+/// What a pane shows, by which model.
+pub(super) type OfPane = (Slot, Arc<Seen>);
 
 pub(super) struct PcaFound {
     serial: u64,
@@ -66,7 +70,7 @@ pub(super) struct PcaFound {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ClusterKey {
     grids: Vec<u64>,
-    shared: bool,
+    shared: Sharing,
     settings: KmeansSettings,
 }
 
@@ -98,9 +102,9 @@ pub(super) struct Analysis {
 }
 
 /// The ids of grids in the order of panes, each once.
-fn ids(seen: &[Arc<Seen>]) -> Vec<u64> {
+fn ids(seen: &[OfPane]) -> Vec<u64> {
     let mut ids = Vec::new();
-    for one in seen {
+    for (_, one) in seen {
         if !ids.contains(&one.id) {
             ids.push(one.id);
         }
@@ -108,21 +112,28 @@ fn ids(seen: &[Arc<Seen>]) -> Vec<u64> {
     ids
 }
 
-/// The grids that share a basis: all of one width, or each by itself.
-fn groups(seen: &[Arc<Seen>], shared: bool) -> Vec<Vec<Arc<Seen>>> {
-    let mut groups: Vec<Vec<Arc<Seen>>> = Vec::new();
-    for one in seen {
-        if groups.iter().flatten().any(|known| known.id == one.id) {
+/// The grids that share a basis: only those of one width can.
+fn groups(seen: &[OfPane], shared: Sharing) -> Vec<Vec<Arc<Seen>>> {
+    let mut groups: Vec<(Slot, Vec<Arc<Seen>>)> = Vec::new();
+    for (slot, one) in seen {
+        if groups.iter().flat_map(|(_, group)| group).any(|known| known.id == one.id) {
             continue;
         }
         let width = one.tokens.patches.dim();
-        let home = groups.iter_mut().find(|group| shared && group.iter().all(|g| g.tokens.patches.dim() == width));
+        let home = groups.iter_mut().find(|(of, group)| {
+            let may = match shared {
+                Sharing::Pane => false,
+                Sharing::Versions => of == slot,
+                Sharing::Models => true,
+            };
+            may && group.iter().all(|known| known.tokens.patches.dim() == width)
+        });
         match home {
-            Some(group) => group.push(Arc::clone(one)),
-            None => groups.push(vec![Arc::clone(one)]),
+            Some((_, group)) => group.push(Arc::clone(one)),
+            None => groups.push((*slot, vec![Arc::clone(one)])),
         }
     }
-    groups
+    groups.into_iter().map(|(_, group)| group).collect()
 }
 
 impl Analysis {
@@ -130,8 +141,8 @@ impl Analysis {
     pub(super) fn want_pca(
         &mut self,
         ctx: &Context,
-        seen: Vec<Arc<Seen>>,
-        shared: bool,
+        seen: Vec<OfPane>,
+        shared: Sharing,
         file: Option<&FileBasis>,
         choice: &PcaChoice,
     ) {
@@ -158,7 +169,7 @@ impl Analysis {
     }
 
     /// Asks for the clusters of what K-means panes show.
-    pub(super) fn want_clusters(&mut self, ctx: &Context, seen: Vec<Arc<Seen>>, shared: bool, choice: &ClusterChoice) {
+    pub(super) fn want_clusters(&mut self, ctx: &Context, seen: Vec<OfPane>, shared: Sharing, choice: &ClusterChoice) {
         if seen.is_empty() {
             self.asked.1 = None;
             return;
@@ -219,7 +230,7 @@ impl Analysis {
     }
 }
 
-fn first_components(seen: &[Arc<Seen>], shared: bool, file: Option<&Arc<Basis>>) -> Result<Vec<Group>, String> {
+fn first_components(seen: &[OfPane], shared: Sharing, file: Option<&Arc<Basis>>) -> Result<Vec<Group>, String> {
     let words = |error: crate::features::FeatureError| sentence(&error.to_string());
     let mut found = Vec::new();
     for group in groups(seen, shared) {
@@ -299,7 +310,7 @@ mod tests {
     use crate::picture::resize::{Fit, SizeRequest, plan};
 
     /// A grid of 4 × 8 patches: the left half is one thing, the right half another.
-    fn seen(id: u64, dim: usize, turn: f32) -> Arc<Seen> {
+    fn seen(id: u64, dim: usize, turn: f32) -> OfPane {
         let place = Placement::new(&plan((80, 40), SizeRequest::Source, Fit::Squash, 10).unwrap(), 10);
         let tokens: Vec<f32> = (0..32 * dim)
             .map(|at| {
@@ -311,7 +322,7 @@ mod tests {
             .collect();
         let patches = FeatureGrid::new(place, dim, tokens).unwrap();
         let tokens = LayerTokens { layer: 1, patches, class: None, registers: Vec::new() };
-        Arc::new(Seen { id, tokens, one_colour: false })
+        (Slot::A, Arc::new(Seen { id, tokens, one_colour: false }))
     }
 
     fn settle(analysis: &mut Analysis, ask: impl Fn(&mut Analysis)) {
@@ -329,12 +340,19 @@ mod tests {
         let ctx = Context::default();
         let mut analysis = Analysis::default();
         let all = vec![seen(1, 6, 0.0), seen(2, 6, 0.3), seen(3, 5, 0.0), seen(1, 6, 0.0)];
-        settle(&mut analysis, |a| a.want_pca(&ctx, all.clone(), true, None, &PcaChoice::default()));
+        let usual = PcaChoice::default();
+        settle(&mut analysis, |a| a.want_pca(&ctx, all.clone(), Sharing::Versions, None, &usual));
         let basis = |a: &Analysis, id| Arc::clone(&a.pca(id).unwrap().1.basis);
         assert!(Arc::ptr_eq(&basis(&analysis, 1), &basis(&analysis, 2)));
         assert_eq!((basis(&analysis, 3).dim(), analysis.pca(1).unwrap().1.group.as_slice()), (5, &[1, 2][..]));
-        settle(&mut analysis, |a| a.want_pca(&ctx, all.clone(), false, None, &PcaChoice::default()));
+        settle(&mut analysis, |a| a.want_pca(&ctx, all.clone(), Sharing::Pane, None, &usual));
         assert!(!Arc::ptr_eq(&basis(&analysis, 1), &basis(&analysis, 2)));
+        // Another model shares where that is wanted.
+        let two = vec![seen(1, 6, 0.0), (Slot::B, seen(2, 6, 0.3).1)];
+        for (sharing, same) in [(Sharing::Versions, false), (Sharing::Models, true)] {
+            settle(&mut analysis, |a| a.want_pca(&ctx, two.clone(), sharing, None, &usual));
+            assert_eq!(Arc::ptr_eq(&basis(&analysis, 1), &basis(&analysis, 2)), same);
+        }
     }
 
     #[test]
@@ -343,7 +361,7 @@ mod tests {
         let mut analysis = Analysis::default();
         let one = vec![seen(1, 6, 0.0)];
         let inside = |analysis: &mut Analysis, choice: PcaChoice| {
-            settle(analysis, |a| a.want_pca(&ctx, one.clone(), true, None, &choice));
+            settle(analysis, |a| a.want_pca(&ctx, one.clone(), Sharing::Versions, None, &choice));
             let only = analysis.pca(1).unwrap().1.only.clone();
             only.map(|only| only.iter().filter(|inside| **inside).count())
         };
@@ -370,7 +388,7 @@ mod tests {
             let (ctx, one) = (ctx.clone(), one.clone());
             move |a: &mut Analysis| {
                 let choice = ClusterChoice { count, ..ClusterChoice::default() };
-                a.want_clusters(&ctx, one.clone(), true, &choice);
+                a.want_clusters(&ctx, one.clone(), Sharing::Versions, &choice);
             }
         };
         settle(&mut analysis, ask(2));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use egui::{
-    Color32, CornerRadius, CursorIcon, EventFilter, Id, Key, Painter, PointerButton, Pos2, Rect, Response, Role, Sense,
-    Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Color32, CornerRadius, CursorIcon, EventFilter, Id, Key, LayerId, Order, Painter, PointerButton, Pos2, Rect,
+    Response, Role, Sense, Shape, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::looking::Sight;
@@ -60,7 +60,8 @@ impl Glassbox {
         self.pane_bar(ui, &document);
         let area = ui.available_rect_before_wrap();
         ui.painter().rect_filled(area, 0, palette(ui.ctx()).canvas);
-        let rects = panes::layout(area, self.features.panes.len());
+        let size = self.features.nows.first().map_or((4, 3), |now| now.rgb.dimensions());
+        let rects = panes::layout(area, self.features.panes.len(), size);
         let several = rects.len() > 1;
         let spots: Vec<Spot> = rects
             .iter()
@@ -310,7 +311,7 @@ impl Glassbox {
         if let Some(lines) = readout
             && self.features.cursor.is_some_and(|(pane, _)| pane == index)
         {
-            self.card(ui, &painter, spot, &lines);
+            self.card(ui, spot, &lines);
         }
         if self.features.panes.len() > 1 {
             let stroke =
@@ -506,8 +507,10 @@ impl Glassbox {
     }
 
     /// What is known of the patch under the pointer, beside it.
-    fn card(&self, ui: &Ui, painter: &Painter, spot: &Spot, lines: &[String]) {
+    fn card(&self, ui: &Ui, spot: &Spot, lines: &[String]) {
         let p = palette(ui.ctx());
+        let painter = ui.ctx().layer_painter(LayerId::new(Order::Tooltip, Id::unique("patch under the pointer")));
+        let window = ui.ctx().content_rect();
         let Some(at) = spot.response.hover_pos() else { return };
         if self.features.drawing.is_some() || spot.response.dragged() {
             return;
@@ -522,10 +525,10 @@ impl Glassbox {
         let width = galleys.iter().map(|galley| galley.size().x).fold(0.0, f32::max);
         let size = vec2(width + 20.0, galleys.len() as f32 * 16.0 + 14.0);
         let mut corner = at + vec2(18.0, 14.0);
-        if corner.x + size.x > spot.body.right() - 4.0 {
+        if corner.x + size.x > window.right() - 4.0 {
             corner.x = at.x - 14.0 - size.x;
         }
-        if corner.y + size.y > spot.body.bottom() - 4.0 {
+        if corner.y + size.y > window.bottom() - 32.0 {
             corner.y = at.y - 12.0 - size.y;
         }
         let card = Rect::from_min_size(corner, size);
@@ -545,12 +548,12 @@ impl Glassbox {
     fn chain(&mut self, ui: &mut Ui, rects: &[Rect]) {
         let [first, second, ..] = rects else { return };
         let p = palette(ui.ctx());
-        let last = rects.last().unwrap_or(second);
-        let middle = match rects.len() {
-            2 | 3 if first.top() == second.top() => pos2((first.right() + second.left()) / 2.0, first.center().y),
-            2 | 3 => pos2(first.center().x, (first.bottom() + second.top()) / 2.0),
-            _ => first.union(*last).center(),
-        };
+        let below = rects.iter().find(|rect| rect.top() > first.bottom());
+        let beside = (second.left() > first.right()).then_some(second);
+        let middle = pos2(
+            beside.map_or(first.center().x, |second| (first.right() + second.left()) / 2.0),
+            below.map_or(first.center().y, |below| (first.bottom() + below.top()) / 2.0),
+        );
         let linked = self.settings.now.features.linked;
         let place = Rect::from_center_size(middle, Vec2::splat(28.0));
         ui.painter().circle(middle, 16.0, p.panel, Stroke::new(1.0, if linked { p.accent } else { p.line }));

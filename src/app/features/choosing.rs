@@ -12,7 +12,7 @@ use crate::app::icons::Icon;
 use crate::app::lens::LensKind;
 use crate::app::notices::Level;
 use crate::app::opening::Purpose;
-use crate::app::widgets::buttons::TextButton;
+use crate::app::widgets::buttons::{TextButton, fitting};
 
 /// What was chosen in a menu of models.
 enum Chosen {
@@ -34,9 +34,10 @@ impl Glassbox {
         let title = match &name {
             Some(name) => self.features.backbones.title(name),
             None if slot == Slot::B => "None".to_owned(),
-            None => "Choose a backbone…".to_owned(),
+            None => "Choose one".to_owned(),
         };
-        let mut button = TextButton::new(&title).icon(Icon::Model);
+        let shown = width.map_or_else(|| title.clone(), |width| fitting(ui, &title, width - 50.0));
+        let mut button = TextButton::new(&shown).icon(Icon::Model);
         if let Some(width) = width {
             button = button.width(width);
         }

@@ -4,7 +4,7 @@ use egui::{Color32, CornerRadius, Frame, Margin, Role, Sense, Stroke, StrokeKind
 
 use super::PaneNow;
 use super::maps::cluster_colour;
-use super::settings::ClusterChoice;
+use super::settings::{ClusterChoice, Sharing};
 use crate::app::Glassbox;
 use crate::app::icons::Icon;
 use crate::app::theme::{palette, radius, space};
@@ -28,7 +28,7 @@ impl Glassbox {
             if chip(ui, "As in the paper").on_hover_text(help).clicked() {
                 self.settings.now.features.clusters =
                     ClusterChoice { count: 20, as_paper: true, ..ClusterChoice::default() };
-                self.settings.now.features.shared = false;
+                self.settings.now.features.shared = Sharing::Pane;
             }
             if self.settings.now.features.clusters != ClusterChoice::default()
                 && IconButton::new(Icon::Restore, "Usual K-means settings").small().show(ui).clicked()
@@ -127,9 +127,10 @@ impl Glassbox {
                     let field = TextEdit::singleline(&mut text)
                         .hint_text(format!("cluster {number}"))
                         .desired_width(width)
-                        .margin(Margin::symmetric(6, 3))
+                        .align(egui::Align2::LEFT_CENTER)
+                        .margin(Margin::symmetric(6, 0))
                         .frame(Frame::NONE);
-                    let field = ui.add(field).accessible_name(format!("Name of cluster {number}"));
+                    let field = ui.add_sized([width, 22.0], field).accessible_name(format!("Name of cluster {number}"));
                     if field.changed() {
                         self.features.names.insert(row.place, text);
                     }

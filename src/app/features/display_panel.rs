@@ -63,10 +63,10 @@ impl Glassbox {
             return;
         }
         if map == MapKind::Norm {
-            let low = Scale::new(0.0..=25.0, usual.low, 0.5, 1).suffix(" %");
+            let low = Scale::new(0.0..=25.0, usual.low, 1.0, 0).suffix(" %");
             labelled(ui, "Scale from", "The percentile at the beginning of the colours.", &mut display.low, &low);
         }
-        let high = Scale::new(75.0..=100.0, usual.high, 0.5, 1).suffix(" %");
+        let high = Scale::new(75.0..=100.0, usual.high, 1.0, 0).suffix(" %");
         labelled(ui, "Scale to", "The percentile at the end of the colours.", &mut display.high, &high);
     }
 }

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use egui::{Context, Pos2};
 use image::RgbImage;
 
-use analysis::{Analysis, FileBasis};
+use analysis::{Analysis, FileBasis, OfPane};
 use backbones::Backbones;
 pub(super) use export::What as ExportWhat;
 use looking::{How, Looking, Seen, Sight};
@@ -263,8 +263,9 @@ impl FeaturesLens {
         }
         self.looking.end();
         let settings = how.settings;
-        let of = |kind: MapKind| -> Vec<Arc<Seen>> {
-            nows.iter().filter(|now| now.pane.map == kind).filter_map(|now| now.seen().cloned()).collect()
+        let of = |kind: MapKind| -> Vec<OfPane> {
+            let panes = nows.iter().filter(|now| now.pane.map == kind);
+            panes.filter_map(|now| Some((now.pane.slot, Arc::clone(now.seen()?)))).collect()
         };
         self.analysis.want_pca(how.ctx, of(MapKind::Pca), settings.shared, self.basis.as_ref(), &settings.pca);
         self.analysis.want_clusters(how.ctx, of(MapKind::Clusters), settings.shared, &settings.clusters);

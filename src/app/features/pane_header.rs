@@ -8,7 +8,7 @@ use crate::app::Glassbox;
 use crate::app::document::Document;
 use crate::app::icons::Icon;
 use crate::app::theme::{palette, space};
-use crate::app::widgets::buttons::{IconButton, TextButton, hint};
+use crate::app::widgets::buttons::{IconButton, TextButton, fitting, hint};
 
 impl Glassbox {
     /// The bar above all panes.
@@ -122,9 +122,7 @@ impl Glassbox {
         let Some(pane) = self.features.panes.get(index).copied() else { return };
         let title = document.version(pane.which.of(document)).title.clone();
         let words = format!("{} · {} · {}", pane.slot.letter(), title, pane.map.title());
-        let width = 7.4 * words.chars().count() as f32 + 24.0;
-        let shown =
-            if width > room { format!("{} · {}", pane.slot.letter(), pane.map.title()) } else { words.clone() };
+        let shown = fitting(ui, &words, room - 24.0);
         let button =
             TextButton::new(&shown).quiet().show(ui).accessible_name(format!("Pane {} shows {words}", index + 1));
         let has_b = self.features.names_of_models(&self.settings.now.features).1.is_some();

@@ -5,7 +5,7 @@ use egui::{Frame, Margin, Panel, ScrollArea, Ui};
 use super::Between;
 use super::looking::{Sight, cost_in_words, sentence};
 use super::panes::{MapKind, Slot};
-use super::settings::Size;
+use super::settings::{Sharing, Size};
 use crate::app::Glassbox;
 use crate::app::icons::Icon;
 use crate::app::theme::{palette, space};
@@ -32,7 +32,8 @@ impl Glassbox {
         ScrollArea::vertical().auto_shrink([false, false]).id_salt("features").show(ui, |ui| {
             // Room for the scroll bar.
             ui.set_max_width(ui.available_width() - 6.0);
-            ui.add_space(space::XS);
+            self.model_choice(ui);
+            rule(ui);
             match map {
                 MapKind::Pca => self.pca_controls(ui),
                 MapKind::Clusters => self.cluster_controls(ui),
@@ -45,7 +46,7 @@ impl Glassbox {
             }
             self.display_controls(ui, map);
             rule(ui);
-            self.model_controls(ui);
+            self.looking_controls(ui);
         });
     }
 
@@ -63,9 +64,38 @@ impl Glassbox {
         hint(ui, words);
     }
 
-    /// Which models, and how they look.
-    fn model_controls(&mut self, ui: &mut Ui) {
-        section(ui, "Models", |ui| {
+    /// Which models, and which layer of them.
+    fn model_choice(&mut self, ui: &mut Ui) {
+        ui.horizontal(|ui| {
+            let width = (ui.available_width() - 2.0 * 18.0 - 3.0 * space::S) / 2.0;
+            for slot in [Slot::A, Slot::B] {
+                fixed_label(ui, slot.letter(), 18.0);
+                self.model_menu(ui, slot, Some(width));
+            }
+        });
+        let name = self.model_name(Slot::A);
+        let known = name.as_ref().and_then(|name| self.features.backbones.know(ui.ctx(), name));
+        let depth = match &known {
+            Some(Ok(known)) => known.facts.config.depth,
+            Some(Err(fault)) => {
+                hint(ui, sentence(fault));
+                return;
+            }
+            None => return,
+        };
+        let mut layer = depth.saturating_sub(self.settings.now.features.before_last) as f64;
+        let scale = Scale::new(0.0..=depth as f64, depth as f64, 1.0, 0);
+        let help = "Which layer's tokens: 0 is what enters the first block, the last is what the paper uses. All layers come from one look.";
+        labelled(ui, "Layer", help, &mut layer, &scale);
+        self.settings.now.features.before_last = depth.saturating_sub(layer.round() as usize);
+        if let Some((words, _)) = self.cost_of_looking(ui) {
+            hint(ui, words);
+        }
+    }
+
+    /// How the models look.
+    fn looking_controls(&mut self, ui: &mut Ui) {
+        section(ui, "Looking", |ui| {
             if chip(ui, "As in the paper")
                 .on_hover_text("The picture at its own size, ImageNet's normalisation, the last layer after the norm")
                 .clicked()
@@ -77,29 +107,10 @@ impl Glassbox {
                 features.before_last = 0;
             }
         });
-        for slot in [Slot::A, Slot::B] {
-            ui.horizontal(|ui| {
-                fixed_label(ui, slot.letter(), 24.0);
-                let width = ui.available_width();
-                self.model_menu(ui, slot, Some(width));
-            });
-        }
         let name = self.model_name(Slot::A);
         let known = name.as_ref().and_then(|name| self.features.backbones.know(ui.ctx(), name));
-        let Some(Ok(known)) = known else {
-            if let Some(Err(fault)) = known {
-                hint(ui, sentence(&fault));
-            }
-            return;
-        };
+        let Some(Ok(known)) = known else { return };
         let config = &known.facts.config;
-        let depth = config.depth;
-        let mut layer = depth.saturating_sub(self.settings.now.features.before_last) as f64;
-        let scale = Scale::new(0.0..=depth as f64, depth as f64, 1.0, 0);
-        let help = "Which layer's tokens: 0 is what enters the first block, the last is what the paper uses. All layers come from one look.";
-        labelled(ui, "Layer", help, &mut layer, &scale);
-        self.settings.now.features.before_last = depth.saturating_sub(layer.round() as usize);
-        ui.add_space(2.0);
         let mut size = match self.settings.now.features.size {
             Size::Own => 0,
             Size::Longer(_) => 1,
@@ -116,7 +127,7 @@ impl Glassbox {
         if let Size::Longer(side) = &mut self.settings.now.features.size {
             let patch = f64::from(u32::try_from(config.patch).unwrap_or(16).max(1));
             let mut value = f64::from(*side);
-            let top = (f64::from(native) * 2.5 / patch).floor() * patch;
+            let top = ((f64::from(native) * 2.5).max(1036.0) / patch).floor() * patch;
             let scale = Scale::new(4.0 * patch..=top, f64::from(native), patch, 0).suffix(" px");
             let help =
                 "The longer side at which the model looks. Larger shows finer patches and costs the square of it.";
@@ -127,9 +138,6 @@ impl Glassbox {
         toggle(ui, &mut self.settings.now.features.normed, "Last norm", help);
         let help = "Normalises values with ImageNet's mean and deviation whatever the model says, as FiT3D does for every model";
         toggle(ui, &mut self.settings.now.features.imagenet, "ImageNet's normalisation", help);
-        if let Some((words, _)) = self.cost_of_looking(ui) {
-            hint(ui, words);
-        }
     }
 
     /// What looking at the shown version takes, in words: "518 × 518 → 37 × 37 patches", then the cost.
@@ -140,7 +148,9 @@ impl Glassbox {
         let settings = self.settings.now.features.extraction(vec![-1]);
         let (place, cost) = known.facts.estimate(size, &settings).ok()?;
         let seconds = self.features.looking.seconds(&cost);
-        let words = format!("{} patches: {}", place.describe().replace('×', " × "), cost_in_words(&cost, seconds));
+        let (width, height) = place.plan.working;
+        let sizes = format!("{width} × {height} pixels, {} × {} patches", place.columns, place.rows);
+        let words = format!("{sizes}: {}", cost_in_words(&cost, seconds));
         Some((words, cost))
     }
 
@@ -191,16 +201,20 @@ impl Glassbox {
 
     /// Whether panes share their colours.
     pub(super) fn is_shared(&mut self, ui: &mut Ui) {
-        let several = self.features.panes.len() > 1;
-        let help = "One basis, and one set of clusters, for all panes whose features are equally wide: the same colour means the same thing. Off, each pane has its own.";
+        if self.features.panes.len() < 2 {
+            return;
+        }
         ui.horizontal(|ui| {
-            toggle(ui, &mut self.settings.now.features.shared, "Same colours in all panes", help);
-            if several {
-                let icon = if self.settings.now.features.shared { Icon::Link } else { Icon::Unlink };
-                let (rect, _) = ui.allocate_exact_size(egui::vec2(18.0, 18.0), egui::Sense::hover());
-                crate::app::icons::paint(ui.painter(), rect, 14.0, icon, palette(ui.ctx()).muted);
-            }
+            let shared = &mut self.settings.now.features.shared;
+            let icon = if *shared == Sharing::Pane { Icon::Unlink } else { Icon::Link };
+            let (rect, _) = ui.allocate_exact_size(egui::vec2(18.0, 18.0), egui::Sense::hover());
+            crate::app::icons::paint(ui.painter(), rect, 14.0, icon, palette(ui.ctx()).muted);
+            hint(ui, "The same colour means the same in").on_hover_text(
+                "Panes that share a basis, or clusters, have comparable colours. Models can share where their features are equally wide: a model and its fine-tuned twin.",
+            );
         });
+        let all = [(Sharing::Pane, "Each pane"), (Sharing::Versions, "All versions"), (Sharing::Models, "Models too")];
+        segmented(ui, "Shared colours", &mut self.settings.now.features.shared, &all);
     }
 
     /// A small button in a heading.

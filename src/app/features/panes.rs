@@ -127,17 +127,21 @@ pub(super) fn arrange(panes: &mut Vec<Pane>, count: usize, two_models: bool, two
     }
 }
 
-/// Where `count` panes lie in `area`.
-pub(super) fn layout(area: Rect, count: usize) -> Vec<Rect> {
+/// Where `count` panes lie in `area`, so that pictures of `size` pixels (width, height) become as large as can be.
+pub(super) fn layout(area: Rect, count: usize, size: (u32, u32)) -> Vec<Rect> {
     const GAP: f32 = 6.0;
-    let (columns, rows) = match count {
-        0 | 1 => (1, 1),
-        2 | 3 if area.width() > area.height() * 0.9 => (count, 1),
-        2 | 3 => (1, count),
-        _ => (2, 2),
+    let side = |columns: usize| {
+        let rows = count.max(1).div_ceil(columns);
+        let width = (area.width() - GAP * (columns as f32 - 1.0)) / columns as f32;
+        (width, (area.height() - GAP * (rows as f32 - 1.0)) / rows as f32)
     };
-    let width = (area.width() - GAP * (columns as f32 - 1.0)) / columns as f32;
-    let height = (area.height() - GAP * (rows as f32 - 1.0)) / rows as f32;
+    // A header and a rim take their part of every pane.
+    let scale = |columns: usize| {
+        let (width, height) = side(columns);
+        ((width - 20.0) / size.0.max(1) as f32).min((height - 52.0) / size.1.max(1) as f32)
+    };
+    let columns = (1..=count.max(1)).max_by(|a, b| scale(*a).total_cmp(&scale(*b))).unwrap_or(1);
+    let (width, height) = side(columns);
     (0..count.max(1))
         .map(|at| {
             let (column, row) = ((at % columns) as f32, (at / columns) as f32);
@@ -179,12 +183,14 @@ mod tests {
     fn panes_fill_the_room_and_do_not_overlap() {
         let area = Rect::from_min_max(pos2(10.0, 20.0), pos2(810.0, 520.0));
         for count in 1..=4 {
-            let rects = layout(area, count);
+            let rects = layout(area, count, (320, 240));
             assert_eq!(rects.len(), count);
             assert!(rects.iter().all(|rect| area.expand(0.1).contains_rect(*rect)));
             for (at, rect) in rects.iter().enumerate() {
                 assert!(rects[at + 1..].iter().all(|other| !rect.intersects(*other)), "{rects:?}");
             }
         }
+        let beside = |size| layout(area, 2, size)[0].top() == layout(area, 2, size)[1].top();
+        assert!(beside((100, 300)) && !beside((900, 100)), "tall pictures side by side, wide ones one above the other");
     }
 }

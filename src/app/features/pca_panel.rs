@@ -8,7 +8,7 @@ use egui::{Context, Ui};
 use super::PaneNow;
 use super::analysis::FileBasis;
 use super::looking::sentence;
-use super::settings::{PcaChoice, Rule};
+use super::settings::{PcaChoice, Rule, Sharing};
 use crate::app::Glassbox;
 use crate::app::background::Background;
 use crate::app::icons::Icon;
@@ -26,7 +26,7 @@ impl Glassbox {
             let help = "One smallest and one largest value for the first three components, a basis for each pane";
             if chip(ui, "As in the paper").on_hover_text(help).clicked() {
                 self.settings.now.features.pca = PcaChoice::paper();
-                self.settings.now.features.shared = false;
+                self.settings.now.features.shared = Sharing::Pane;
                 self.features.basis = None;
             }
             if self.settings.now.features.pca != PcaChoice::default() {
@@ -65,7 +65,7 @@ impl Glassbox {
         segmented(ui, "Range of colours", &mut choice.rule, &rules);
         match choice.rule {
             Rule::Percentiles => {
-                let low = Scale::new(0.0..=25.0, 1.0, 0.5, 1).suffix(" %");
+                let low = Scale::new(0.0..=25.0, 1.0, 1.0, 0).suffix(" %");
                 labelled(
                     ui,
                     "Black below",
@@ -73,7 +73,7 @@ impl Glassbox {
                     &mut choice.low,
                     &low,
                 );
-                let high = Scale::new(75.0..=100.0, 99.0, 0.5, 1).suffix(" %");
+                let high = Scale::new(75.0..=100.0, 99.0, 1.0, 0).suffix(" %");
                 labelled(ui, "Full above", "The percentile that becomes full colour.", &mut choice.high, &high);
             }
             Rule::Joint => {

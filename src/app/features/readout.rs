@@ -1,11 +1,13 @@
 //! What is known of the patch under the pointer, in words; and what the model saw of the picture, for the status line.
 
-use egui::{Pos2, Ui};
+use egui::{Pos2, Rect, Response, Role, Sense, Ui, WidgetInfo, vec2};
 
 use super::maps::Content;
 use super::panes::MapKind;
 use super::query::patch_under;
 use crate::app::Glassbox;
+use crate::app::icons::{self, Icon};
+use crate::app::theme::{self, palette};
 use crate::app::widgets::buttons::hint;
 use crate::app::widgets::heatmap::number;
 
@@ -66,14 +68,16 @@ impl Glassbox {
     pub(in crate::app) fn features_status(&self, ui: &mut Ui) {
         let Some(seen) = self.features.active_now().and_then(super::PaneNow::seen) else { return };
         let grid = &seen.tokens.patches;
-        let words = grid.placement().describe().replace('×', " × ");
+        let (width, height) = grid.placement().plan.working;
         let help = format!(
-            "What the model saw: the picture at {} pixels, cut into patches; {} numbers a patch, layer {}",
-            words.split(" → ").next().unwrap_or_default(),
+            "What the model saw: the picture at {width} × {height} pixels, cut into {} × {} patches; {} numbers a patch, layer {}",
+            grid.width(),
+            grid.height(),
             grid.dim(),
             seen.tokens.layer
         );
-        hint(ui, words).on_hover_text(help);
+        let sizes = (format!("{width} × {height}"), format!("{} × {}", grid.width(), grid.height()));
+        becomes(ui, &sizes.0, &sizes.1).on_hover_text(help);
         if let Some((pane, at)) = self.features.cursor
             && let Some(lines) = self.patch_in_words(pane, at)
             && ui.available_width() > 520.0
@@ -83,4 +87,20 @@ impl Glassbox {
             hint(ui, words.join("   "));
         }
     }
+}
+
+/// Two words with an arrow between them, which not every font has.
+fn becomes(ui: &mut Ui, from: &str, to: &str) -> Response {
+    const ARROW: f32 = 20.0;
+    let p = palette(ui.ctx());
+    let words = [from, to].map(|text| ui.painter().layout_no_wrap(text.to_owned(), theme::small(), p.muted));
+    let size = vec2(words[0].size().x + ARROW + words[1].size().x, words[0].size().y);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{from} → {to}")));
+    let arrow = Rect::from_min_size(rect.min + vec2(words[0].size().x, 0.0), vec2(ARROW, rect.height()));
+    icons::paint(ui.painter(), arrow, 12.0, Icon::Becomes, p.muted);
+    let [first, second] = words;
+    ui.painter().galley(rect.min, first, p.muted);
+    ui.painter().galley(egui::pos2(arrow.right(), rect.top()), second, p.muted);
+    response
 }

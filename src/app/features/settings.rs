@@ -25,6 +25,19 @@ pub(crate) enum Size {
     Source,
 }
 
+/// Which panes share a basis and clusters, so that the same colour means the same thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Sharing {
+    /// Each has its own.
+    Pane,
+    /// All versions that one model looks at.
+    #[default]
+    Versions,
+    /// Models too, where their features are equally wide: a model and its fine-tuned twin.
+    Models,
+}
+
 /// All of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,8 +55,8 @@ pub(crate) struct FeatureSettings {
     pub(crate) size: Size,
     /// ImageNet's normalisation whatever the model says, as in the paper.
     pub(crate) imagenet: bool,
-    /// One basis, and one set of clusters, for all panes whose features are equally wide.
-    pub(crate) shared: bool,
+    /// Which panes have one basis, and one set of clusters.
+    pub(crate) shared: Sharing,
     pub(crate) pca: PcaChoice,
     pub(crate) clusters: ClusterChoice,
     pub(crate) display: Display,
@@ -61,7 +74,7 @@ impl Default for FeatureSettings {
             normed: true,
             size: Size::Own,
             imagenet: false,
-            shared: true,
+            shared: Sharing::default(),
             pca: PcaChoice::default(),
             clusters: ClusterChoice::default(),
             display: Display::default(),

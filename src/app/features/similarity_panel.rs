@@ -88,9 +88,9 @@ impl Glassbox {
                 .iter()
                 .skip(own)
                 .take(NEAREST)
-                .map(|found| format!("{}, {} ({:.2})", found.row + 1, found.column + 1, found.cosine))
+                .map(|found| format!("{},{} at {:.2}", found.row + 1, found.column + 1, found.cosine))
                 .collect();
-            hint(ui, format!("Nearest patches, row and column: {}", words.join("   ")));
+            hint(ui, format!("Nearest patches (row, column): {}", words.join("; ")));
         }
         ui.add_space(space::XS);
         let scale = Scale::new(-0.2..=1.0, 0.6, 0.01, 2);

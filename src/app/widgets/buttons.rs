@@ -242,6 +242,18 @@ impl<'a> TextButton<'a> {
     }
 }
 
+/// `text` cut with an ellipsis so that it is at most `width` points wide.
+pub(crate) fn fitting(ui: &Ui, text: &str, width: f32) -> String {
+    let wide = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), theme::body(), Color32::WHITE).size().x;
+    if wide(text) <= width {
+        return text.to_owned();
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let cut = |count: usize| letters.iter().take(count).chain(&['…']).collect::<String>();
+    let count = (0..letters.len()).rev().find(|count| wide(&cut(*count)) <= width).unwrap_or(0);
+    cut(count)
+}
+
 /// The tab of a lens: icon and words, a line below the open one.
 pub(crate) fn lens_tab(ui: &mut Ui, icon: Icon, text: &str, selected: bool) -> Response {
     let p = palette(ui.ctx());
@@ -297,9 +309,17 @@ pub(crate) fn segmented<T: Copy + PartialEq>(ui: &mut Ui, name: &str, choice: &m
         frame.show(ui, |ui| {
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = 2.0;
-                let each = (width - 4.0 - 2.0 * (all.len() as f32 - 1.0)) / all.len() as f32;
-                for (value, text) in all {
+                let room = width - 4.0 - 2.0 * (all.len() as f32 - 1.0);
+                let natural =
+                    |text: &str| ui.painter().layout_no_wrap(text.to_owned(), theme::body(), p.text).size().x + 12.0;
+                let needed: Vec<f32> = all.iter().map(|(_, text)| natural(text)).collect();
+                let each = room / all.len() as f32;
+                // Equal widths, unless a long word needs more: then what is left over is shared.
+                let equal = needed.iter().all(|needed| *needed <= each);
+                let spare = ((room - needed.iter().sum::<f32>()) / all.len() as f32).max(0.0);
+                for ((value, text), needed) in all.iter().zip(needed) {
                     let selected = *choice == *value;
+                    let each = if equal { each } else { needed + spare };
                     if segment(ui, text, selected, each).clicked() && !selected {
                         *choice = *value;
                         changed = true;
