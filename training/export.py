@@ -1,6 +1,7 @@
 """Writes the trained models in the published layouts, fp16, with the reference libraries' own writers.
 
-`python training/export.py editor CONFIG ASSETS [key=value]` and `python training/export.py language CONFIG ASSETS`.
+`python training/export.py editor CONFIG ASSETS [key=value]`, `python training/export.py language CONFIG ASSETS` and
+`python training/export.py backbone CONFIG ASSETS`.
 """
 import json
 import os
@@ -62,10 +63,38 @@ def language_pack(cfg, out):
     print("language: step", state["step"], "minutes", state["spent"] / 60)
 
 
+def backbone_pack(cfg, out):
+    import backbone
+    from safetensors.torch import save_file
+    from timm.layers import resample_abs_pos_embed
+    from timm.models import save_for_hf
+
+    state = torch.load(cfg["out"] + "/state.pt", weights_only=True)
+    cfg |= {"native": cfg["published"]}
+    vit = backbone.build(cfg)
+    grid = cfg["native"] // backbone.PATCH
+    state["ema"]["pos_embed"] = resample_abs_pos_embed(state["ema"]["pos_embed"], (grid, grid))
+    vit.load_state_dict(state["ema"])
+    os.makedirs(out, exist_ok=True)
+    save_for_hf(vit, out, model_args=backbone.model_args(cfg), safe_serialization=True)
+    save_file({k: v.half().contiguous() for k, v in vit.state_dict().items()}, out + "/model.safetensors", metadata={"format": "pt"})
+    with open(out + "/config.json") as f:
+        config = json.load(f)
+    # What timm says of the architecture's published weights does not hold for these.
+    side = cfg["native"]
+    config["pretrained_cfg"] |= {"tag": "glassbox_starter", "license": "apache-2.0 or mit", "input_size": [3, side, side], "url": "", "hf_hub_id": None}
+    with open(out + "/config.json", "w") as f:
+        json.dump(config, f, indent=2)
+        f.write("\n")
+    if os.path.exists(out + "/pytorch_model.bin"):
+        os.remove(out + "/pytorch_model.bin")
+    print("backbone: step", state["step"], "pictures", state["samples"], "minutes", state["spent"] / 60)
+
+
 def main():
     kind, path, assets = sys.argv[1:4]
     sys.argv = [sys.argv[0], path, *sys.argv[4:]]
-    (editor_pack if kind == "editor" else language_pack)(read_config(path), assets)
+    {"editor": editor_pack, "language": language_pack, "backbone": backbone_pack}[kind](read_config(path), assets)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ use crate::world::dataset::{self, Mix, Plan, npy_header};
 use crate::world::edits::{Edit, Inventory};
 use crate::world::language::{captions, phrases};
 use crate::world::render::{Picture, Renderer};
-use crate::world::scene::{Camera, Scene, Theme};
+use crate::world::scene::{Scene, Theme};
+use crate::world::{dense, views};
 
 /// The largest side that is rendered.
 const LARGEST: usize = 4096;
@@ -44,6 +45,9 @@ pub(crate) struct WorldArgs {
     /// Write a training data set into this folder.
     #[arg(long)]
     dataset: Option<PathBuf>,
+    /// Write pictures with class, depth, normals and object of every pixel into this folder, for training features.
+    #[arg(long, conflicts_with = "dataset")]
+    dense: Option<PathBuf>,
     /// Scenes of the data set.
     #[arg(long, default_value_t = 64)]
     scenes: usize,
@@ -145,6 +149,15 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
         return dataset::write(folder, &plan, &tell)
             .with_context(|| format!("cannot write the data set into {}", folder.display()));
     }
+    if let Some(folder) = &args.dense {
+        if width != height {
+            bail!("the pictures of --dense are square; give --size one number");
+        }
+        let plan = dense::Plan { seed: args.seed, scenes: args.scenes, size: width };
+        let tell = |done: usize| eprintln!("{done} of {} scenes", plan.scenes);
+        return dense::write(folder, &plan, &tell)
+            .with_context(|| format!("cannot write the data set into {}", folder.display()));
+    }
     if let Some(path) = &args.texts {
         let lines: Vec<String> = (0..args.count)
             .into_par_iter()
@@ -173,7 +186,9 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
         return Ok(());
     }
     let Some(folder) = &args.out else {
-        bail!("say where the pictures go with --out FOLDER (or use --dataset, --texts, --samples, --list-edits)")
+        bail!(
+            "say where the pictures go with --out FOLDER (or use --dataset, --dense, --texts, --samples, --list-edits)"
+        )
     };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let scene = Scene::new(args.seed);
@@ -183,31 +198,13 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
     Ok(())
 }
 
-/// The camera of view `index`: 0 is the scene's own, the others stand on an arc around its middle.
-fn camera(scene: &Scene, index: usize, views: usize) -> Camera {
-    let home = scene.camera;
-    if index == 0 || views < 2 {
-        return home;
-    }
-    let distance = 34.0;
-    let step = (index as f32 + 1.0) / 2.0;
-    let angle = if index % 2 == 1 { step } else { -step.floor() } * (1.2 / views as f32);
-    let (x, z) = (-distance * angle.sin(), distance - distance * angle.cos());
-    let mut eye = home.eye;
-    let above = home.eye.y - scene.terrain.height(home.eye.x, home.eye.z).max(0.3);
-    eye.x = x;
-    eye.z = z;
-    eye.y = scene.terrain.height(x, z).max(0.3) + above;
-    Camera { eye, yaw: angle, ..home }
-}
-
 fn scene_files(scene: &Scene, args: &WorldArgs, folder: &Path, width: usize, height: usize) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut frames = Vec::new();
     let mut colmap = String::from("# IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME\n");
     let focal = 0.5 * height as f32 / scene.camera.half_tan;
     for index in 0..args.views.max(1) {
-        let camera = camera(scene, index, args.views);
+        let camera = views::numbered(scene, index, args.views);
         let mut renderer = Renderer::new(scene, &camera, width, height);
         let name = format!("view-{index:03}");
         let mut put = |suffix: &str| {

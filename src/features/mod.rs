@@ -2,7 +2,7 @@
 //!
 //! In the order of the method (spec/fit3d.md section 4): [`extract`] turns a picture into a [`grid::FeatureGrid`],
 //! [`pca`], [`kmeans`] and [`similarity`] turn grids into numbers a patch, [`colour`] gives numbers colours,
-//! [`upsample`] brings them to picture pixels, [`region`] makes regions of them. Plain functions over grids and pictures;
+//! [`upsample`] brings them to picture pixels, [`region`] makes regions of them; [`probe`] and [`scores`] measure what is in them. Plain functions over grids and pictures;
 //! grids are cheap to clone and never change.
 
 pub mod cache;
@@ -15,7 +15,9 @@ pub mod grid;
 pub mod kmeans;
 mod matching;
 pub mod pca;
+pub mod probe;
 pub mod region;
+pub mod scores;
 pub mod similarity;
 pub mod upsample;
 

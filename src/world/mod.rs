@@ -9,6 +9,7 @@
 
 pub mod build;
 pub mod dataset;
+pub mod dense;
 pub mod edits;
 pub mod evaluation;
 pub mod language;
@@ -19,6 +20,7 @@ pub mod render;
 pub mod rng;
 pub mod scene;
 pub mod terrain;
+pub mod views;
 
 #[cfg(test)]
 mod tests;

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand};
+use clap::Args;
 use image::RgbImage;
 use serde_json::json;
 
-use super::progress::Foreground;
+use super::super::progress::Foreground;
 use crate::edit::pipeline::EditOutcome;
 use crate::edit::request::{EditRequest, EditSettings, Specific};
 use crate::engine::jobs::edit::{EditJob, EditorChoice};
@@ -20,16 +20,9 @@ use crate::packs::store::Store;
 use crate::picture::Picture;
 use crate::world::evaluation::{Case, FIRST_SEED, Request, evaluation_case};
 
-/// What to evaluate.
-#[derive(Debug, Subcommand)]
-pub(super) enum Evaluate {
-    /// Edits on held-out scenes: gain and drift by kind, and SANE against the plain editor on ambiguous wishes.
-    Edit(EvaluateEdit),
-}
-
 /// The evaluation of an editor.
 #[derive(Debug, Args)]
-pub(super) struct EvaluateEdit {
+pub(in crate::cli) struct EvaluateEdit {
     /// How many unseen scenes.
     #[arg(long, default_value_t = 200, value_name = "N")]
     scenes: u64,
@@ -71,12 +64,11 @@ impl Kind {
     }
 }
 
-/// Runs `glassbox evaluate …`.
+/// Runs `glassbox evaluate edit …`.
 ///
 /// # Errors
 /// If the editor is missing or fails.
-pub(super) fn run(command: &Evaluate) -> Result<()> {
-    let Evaluate::Edit(args) = command;
+pub(super) fn run(args: &EvaluateEdit) -> Result<()> {
     let store = Store::open()?;
     let (editor, defaults) = EditorChoice::find(&store, &args.pack, DeviceChoice::Auto, Precision::Auto)?;
     let mut settings = defaults.as_ref().map_or_else(|| Ok(EditSettings::default()), EditSettings::of_model)?;
