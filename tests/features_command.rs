@@ -277,3 +277,55 @@ fn usage_errors_exit_with_two() {
         assert_eq!(glassbox(folder.path(), &arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
+
+/// The backbone that comes with the program, on a sample picture that comes with it.
+#[test]
+fn the_starter_backbone_tells_the_parts_of_a_sample_picture_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/samples/lake-village.png");
+    let arguments = ["--model", "starter", "--pca", "out.png", "--kmeans", "k.png", "--clusters", "6"];
+    let said = features(folder.path(), &[&[picture.to_str().unwrap()], &arguments[..]].concat());
+    assert!(said.contains("→ 32×24 patches of 192 features, layer 6"), "{said}");
+    let open = |name: &str| image::open(folder.path().join(name)).unwrap().to_rgb8();
+    let (size, map, clusters) = (image::open(&picture).unwrap().to_rgb8().dimensions(), open("out.png"), open("k.png"));
+    assert_eq!((map.dimensions(), clusters.dimensions()), (size, size));
+    let colours: HashSet<[u8; 3]> = clusters.pixels().map(|pixel| pixel.0).collect();
+    assert_eq!(colours.len(), 6);
+    assert!(map.pixels().map(|pixel| pixel.0).collect::<HashSet<_>>().len() > 200);
+    // The sky at the top is one thing, and the village before the lake is no sky.
+    let row = |share: f64| -> Vec<[u8; 3]> {
+        (0..size.0).map(|x| clusters.get_pixel(x, (f64::from(size.1) * share) as u32).0).collect()
+    };
+    let (sky, village) = (row(0.05), row(0.7));
+    let most = |colours: &[[u8; 3]]| colours.iter().filter(|colour| **colour == sky[0]).count();
+    assert!(most(&sky) * 10 > sky.len() * 9, "{} of {}", most(&sky), sky.len());
+    assert!(most(&village) * 10 < village.len(), "{} of {}", most(&village), village.len());
+}
+
+#[test]
+fn an_evaluation_sets_a_backbone_beside_an_untrained_one_and_pixels() {
+    let evaluate = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_glassbox"));
+        command.args(["evaluate", "features"]).args(arguments).output().expect("the program runs")
+    };
+    let model = backbone("dinov2");
+    let output = evaluate(&["--scenes", "4", "--size", "112", "--model", &model, "--json"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = found["features"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["features"].as_str().unwrap()).collect();
+    assert_eq!(names, [model.as_str(), "untrained", "pixels"]);
+    for row in rows {
+        let share = |key: &str| row[key].as_f64().unwrap();
+        assert!((0.05..1.0).contains(&share("mean_iou")) && (0.3..1.0).contains(&share("accuracy")), "{row}");
+        assert!((0.1..9.0).contains(&share("log_depth_rmse")) && share("cluster_rand") < 1.0, "{row}");
+        assert!(row["iou"]["sky"].as_f64().unwrap() > 0.1, "{row}");
+    }
+    for (arguments, words) in
+        [(vec!["--scenes", "1"], "at least two scenes"), (vec!["--size", "9"], "between 32 and 2048")]
+    {
+        let output = evaluate(&[&arguments[..], &["--model", &model]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+    }
+}

@@ -262,7 +262,7 @@ mod tests {
         let manifest = Manifest::built_in().unwrap();
         assert!(manifest.pack("starter").is_some() && manifest.pack("paper").is_some());
         for pack in &manifest.packs {
-            for role in [Role::Editor, Role::Specifier, Role::Captioner] {
+            for role in [Role::Editor, Role::Specifier, Role::Captioner, Role::Backbone] {
                 assert!(pack.models.contains_key(&role), "{} lacks a {role}", pack.id);
             }
         }

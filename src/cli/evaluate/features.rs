@@ -315,7 +315,8 @@ mod tests {
     fn patches_get_their_commonest_class_and_their_mean_distance() {
         let labels = truth_of(&placement(4, 2), &made());
         assert_eq!(labels.class, [Part::Sky as u8, Part::Road as u8, Part::Sky as u8, Part::Wall as u8]);
-        assert_eq!(labels.log_depth, [None, Some(1.0), None, Some(0.0)]);
+        let rounded: Vec<Option<i32>> = labels.log_depth.iter().map(|d| d.map(|d| (1e5 * d).round() as i32)).collect();
+        assert_eq!(rounded, [None, Some(100_000), None, Some(0)]);
     }
 
     #[test]
