@@ -9,8 +9,7 @@ use egui::ViewportBuilder;
 
 use super::{Glassbox, Setup, crash};
 
-const HEADLESS: &str =
-    "Without a window there are `glassbox edit`, `glassbox specify`, `glassbox world` and `glassbox models`.";
+const HEADLESS: &str = "Without a window there are `glassbox edit`, `glassbox specify`, `glassbox features`, `glassbox world` and `glassbox models`.";
 
 /// Opens the window and returns when it is closed.
 pub(super) fn run(picture: Option<PathBuf>) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use egui::accesskit::Role;
 use egui::{Key, Pos2, Rect, pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -69,7 +70,13 @@ fn drag(h: &mut Harness<'_, Glassbox>, points: &[Pos2]) {
     h.step();
 }
 
-/// The colour of the cluster under a place, by what the pane tells of it, and the clusters there are.
+/// Moves a slider, which has the name of the label beside it.
+fn slide(h: &mut Harness<'_, Glassbox>, name: &str, value: f64) {
+    h.get_by_role_and_label(Role::Slider, name).set_value_accesskit(value);
+    h.step();
+}
+
+/// What a pane tells of the patch that is pointed at.
 fn told(h: &Harness<'_, Glassbox>, pane: usize) -> String {
     let name = format!("Pane {pane}: ");
     let node = h.query_all_by_label_contains(&name).next().expect("a pane");
@@ -146,7 +153,7 @@ fn components_clusters_and_their_colours() {
     click(&mut h, "The other side");
     click(&mut h, "Find it");
     until(&mut h, "the usual threshold", |h| !has(h, "Find it"));
-    click(&mut h, "As in the paper");
+    click(&mut h, "PCA as in the paper");
     until(&mut h, "the joint range", |h| has_part(h, "One range for all three"));
     click(&mut h, "More: component shown as red");
     assert!(has(&h, "component shown as red: 2"));
@@ -159,11 +166,11 @@ fn components_clusters_and_their_colours() {
     leave(&mut h);
     let here = at(&h, 1, 0.5, 0.1);
     point(&mut h, here);
-    h.get_by_label("How many").set_value_accesskit(9.0);
+    slide(&mut h, "How many", 9.0);
     until(&mut h, "nine clusters", |h| rows(h) == 9);
     let named = (1..=9).find(|n| value(&h, &format!("Name of cluster {n}")) == "sky");
     assert!(named.is_some(), "the cluster that had a name still has it");
-    h.get_by_label("How many").set_value_accesskit(8.0);
+    slide(&mut h, "How many", 8.0);
     until(&mut h, "eight again", |h| rows(h) == 8);
     click(&mut h, "Hide cluster 2");
     assert!(has(&h, "Show cluster 2"));
@@ -171,11 +178,11 @@ fn components_clusters_and_their_colours() {
     assert!(has(&h, "Hide cluster 2"));
 
     // More clusters than patches: one sentence, and nothing else breaks.
-    h.get_by_label("How many").set_value_accesskit(64.0);
+    slide(&mut h, "How many", 64.0);
     until(&mut h, "sixty-four", |h| rows(h) == 64);
     // The network ran once for all of it: every layer is there.
     click(&mut h, "PCA");
-    h.get_by_label("Layer").set_value_accesskit(1.0);
+    slide(&mut h, "Layer", 1.0);
     h.step();
     until(&mut h, "the first layer", |h| has_part(h, "These explain"));
 }
@@ -196,7 +203,7 @@ fn pointing_tells_of_a_patch_and_a_click_holds_it() {
     point(&mut h, there);
     assert!(!told(&h, 1).contains("Cosine 1.00"), "it is still compared with what is held");
     click(&mut h, "Show only what is alike");
-    h.get_by_label("Threshold").set_value_accesskit(0.9);
+    slide(&mut h, "Threshold", 0.9);
     h.step();
     h.key_press(Key::Escape);
     h.step();
@@ -204,7 +211,7 @@ fn pointing_tells_of_a_patch_and_a_click_holds_it() {
     click(&mut h, "Class token");
     until(&mut h, "the class token", |h| has(h, "The class token"));
     // By keyboard: the pane has the focus, arrows go from patch to patch, Enter holds.
-    click(&mut h, "Patches");
+    click(&mut h, "A patch");
     h.remove_cursor();
     h.step();
     h.query_all_by_label_contains("Pane 1: ").next().unwrap().focus();
@@ -261,7 +268,7 @@ fn a_cluster_a_threshold_and_a_lasso_become_regions_that_the_edit_lens_uses() {
     click(&mut h, "Similarity");
     let here = at(&h, 1, 0.6, 0.5);
     press(&mut h, here);
-    h.get_by_label("Threshold").set_value_accesskit(0.5);
+    slide(&mut h, "Threshold", 0.5);
     h.step();
     click(&mut h, "Use what is alike as region");
     until(&mut h, "the second region", |h| has_part(h, "Kept as “like patch in row"));

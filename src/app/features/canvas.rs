@@ -270,7 +270,9 @@ impl Glassbox {
         let painter = ui.painter_at(spot.body);
         let Some(now) = self.features.nows.get(index) else { return };
         let (pane, version) = (now.pane, document.version(now.version));
-        let name = format!("Pane {}: {}, {}, {}", index + 1, pane.slot.letter(), now.title, pane.map.title());
+        let (title, in_the_making) = (now.title.clone(), self.is_in_the_making(index));
+        let making = if in_the_making { ", in the making" } else { "" };
+        let name = format!("Pane {}: {}, {title}, {}{making}", index + 1, pane.slot.letter(), pane.map.title());
         let readout = self.readout(index);
         spot.response.widget_info(|| {
             let mut info = WidgetInfo::labeled(Role::Image, true, &name);
@@ -322,6 +324,14 @@ impl Glassbox {
         if spot.response.has_focus() {
             ui.painter().rect_stroke(spot.body.shrink(2.0), CornerRadius::same(3), p.focus_ring(), StrokeKind::Inside);
         }
+    }
+
+    /// Whether what the pane showed in the last frame is not what was asked for.
+    fn is_in_the_making(&self, index: usize) -> bool {
+        let Some(now) = self.features.nows.get(index) else { return true };
+        let looks = [Some(&now.sight), now.other.as_ref()].into_iter().flatten().any(|s| matches!(s, Sight::OnItsWay));
+        let counts = matches!(now.pane.map, MapKind::Pca | MapKind::Clusters) && self.features.analysis.is_working();
+        looks || counts || self.features.paints.get(index).is_some_and(|paint| paint.provisional)
     }
 
     /// Makes the pane's map if it is not the one that is there.

@@ -25,7 +25,7 @@ impl Glassbox {
     pub(super) fn cluster_controls(&mut self, ui: &mut Ui) {
         section(ui, "Clusters", |ui| {
             let help = "Twenty clusters from random starts, in the paper's colours, for each pane by itself";
-            if chip(ui, "As in the paper").on_hover_text(help).clicked() {
+            if chip(ui, "As in the paper").accessible_name("K-means as in the paper").on_hover_text(help).clicked() {
                 self.settings.now.features.clusters =
                     ClusterChoice { count: 20, as_paper: true, ..ClusterChoice::default() };
                 self.settings.now.features.shared = Sharing::Pane;
@@ -88,6 +88,7 @@ impl Glassbox {
             hint(ui, "Click a cluster, here or in the picture, to choose it for a region.");
         }
         let patches = labels.len().max(1);
+        ui.spacing_mut().item_spacing.y = 3.0;
         for row in rows.iter().filter(|row| row.size > 0 || together == 1) {
             self.cluster_row(ui, row, patches);
         }
@@ -107,10 +108,10 @@ impl Glassbox {
             .show(ui, |ui| {
                 ui.horizontal(|ui| {
                     ui.spacing_mut().item_spacing.x = space::S;
-                    let (rect, response) = ui.allocate_exact_size(vec2(22.0, 22.0), Sense::click());
+                    let (rect, response) = ui.allocate_exact_size(vec2(22.0, 28.0), Sense::click());
                     let name = format!("Choose cluster {number}");
                     response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, chosen, &name));
-                    let square = rect.shrink(2.0);
+                    let square = rect.shrink2(vec2(2.0, 5.0));
                     let fill = if hidden { Color32::TRANSPARENT } else { row.colour };
                     let edge = if response.has_focus() { p.focus_ring() } else { Stroke::new(1.5, row.colour) };
                     ui.painter().rect(square, CornerRadius::same(4), fill, edge, StrokeKind::Inside);

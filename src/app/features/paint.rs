@@ -24,6 +24,8 @@ pub(super) struct Paint {
     patches: Option<(TextureOptions, TextureHandle)>,
     fine: Kept<FineKey, ColorImage>,
     fine_texture: Option<(FineKey, TextureHandle)>,
+    /// What was drawn last stands in for a map that is on its way.
+    pub(super) provisional: bool,
 }
 
 impl Paint {
@@ -69,6 +71,7 @@ impl Paint {
         let (Some(mark), Some((content, place))) = (self.mark, &self.map) else { return };
         let tint = Color32::WHITE.gamma_multiply(opacity);
         let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+        self.provisional = false;
         let fine = how == Upsampling::Edges || (how == Upsampling::Bilinear && !content.blends());
         if fine {
             let key = (mark, how);
@@ -90,6 +93,7 @@ impl Paint {
                 return;
             }
         }
+        self.provisional = fine;
         // While that is made, and for what the graphics card does as well: a pixel a patch.
         let smooth = content.blends() && how != Upsampling::Nearest;
         let options = if smooth { TextureOptions::LINEAR } else { TextureOptions::NEAREST };

@@ -45,7 +45,9 @@ impl Glassbox {
                 rule(ui);
             }
             self.display_controls(ui, map);
-            rule(ui);
+            if self.model_name(Slot::A).is_some() {
+                rule(ui);
+            }
             self.looking_controls(ui);
         });
     }
@@ -95,8 +97,13 @@ impl Glassbox {
 
     /// How the models look.
     fn looking_controls(&mut self, ui: &mut Ui) {
+        let name = self.model_name(Slot::A);
+        let known = name.as_ref().and_then(|name| self.features.backbones.know(ui.ctx(), name));
+        let Some(Ok(known)) = known else { return };
+        let config = &known.facts.config;
         section(ui, "Looking", |ui| {
             if chip(ui, "As in the paper")
+                .accessible_name("Look as in the paper")
                 .on_hover_text("The picture at its own size, ImageNet's normalisation, the last layer after the norm")
                 .clicked()
             {
@@ -107,10 +114,6 @@ impl Glassbox {
                 features.before_last = 0;
             }
         });
-        let name = self.model_name(Slot::A);
-        let known = name.as_ref().and_then(|name| self.features.backbones.know(ui.ctx(), name));
-        let Some(Ok(known)) = known else { return };
-        let config = &known.facts.config;
         let mut size = match self.settings.now.features.size {
             Size::Own => 0,
             Size::Longer(_) => 1,

@@ -24,7 +24,7 @@ impl Glassbox {
     pub(super) fn pca_controls(&mut self, ui: &mut Ui) {
         section(ui, "Components", |ui| {
             let help = "One smallest and one largest value for the first three components, a basis for each pane";
-            if chip(ui, "As in the paper").on_hover_text(help).clicked() {
+            if chip(ui, "As in the paper").accessible_name("PCA as in the paper").on_hover_text(help).clicked() {
                 self.settings.now.features.pca = PcaChoice::paper();
                 self.settings.now.features.shared = Sharing::Pane;
                 self.features.basis = None;
@@ -41,6 +41,7 @@ impl Glassbox {
         let count = found.as_ref().map_or(USUAL_COMPONENTS, |of| of.basis.count()).max(3);
         let choice = &mut self.settings.now.features.pca;
         ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
             for (name, component) in ["Red", "Green", "Blue"].into_iter().zip(&mut choice.components) {
                 hint(ui, name);
                 let mut shown = (*component + 1).min(count);

@@ -36,7 +36,7 @@ impl Glassbox {
             _ => Token::Patch,
         };
         let mut token = before;
-        let mut all = vec![(Token::Patch, "Patches")];
+        let mut all = vec![(Token::Patch, "A patch")];
         if seen.tokens.class.is_some() {
             all.push((Token::Class, "Class token"));
         }
