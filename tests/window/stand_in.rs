@@ -263,7 +263,7 @@ pub(crate) fn harness(setup: Setup, size: [f32; 2], drawn: bool) -> Harness<'sta
 
 /// Steps until `there` holds, a bounded number of frames.
 pub(crate) fn until(harness: &mut Harness<'_, Glassbox>, what: &str, there: impl Fn(&Harness<'_, Glassbox>) -> bool) {
-    for _ in 0..4000 {
+    for _ in 0..30_000 {
         harness.step();
         if there(harness) {
             return;
@@ -322,5 +322,6 @@ pub(crate) fn proposed(window: &Window) -> Harness<'static, Glassbox> {
 }
 
 pub(crate) fn value(harness: &Harness<'_, Glassbox>, label: &str) -> String {
-    harness.get_by_label(label).accesskit_node().value().unwrap_or_default()
+    let field = harness.query_all_by_label(label).next();
+    field.and_then(|field| field.accesskit_node().value()).unwrap_or_default()
 }
