@@ -303,28 +303,29 @@ fn the_starter_backbone_tells_the_parts_of_a_sample_picture_apart() {
 }
 
 #[test]
-fn an_evaluation_sets_a_backbone_beside_an_untrained_one_and_pixels() {
+fn an_evaluation_finds_more_in_the_starter_backbone_than_in_an_untrained_one_or_in_pixels() {
     let evaluate = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_glassbox"));
         command.args(["evaluate", "features"]).args(arguments).output().expect("the program runs")
     };
-    let model = backbone("dinov2");
-    let output = evaluate(&["--scenes", "4", "--size", "112", "--model", &model, "--json"]);
+    let output = evaluate(&["--scenes", "8", "--size", "224", "--json"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = found["features"].as_array().unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row["features"].as_str().unwrap()).collect();
-    assert_eq!(names, [model.as_str(), "untrained", "pixels"]);
-    for row in rows {
-        let share = |key: &str| row[key].as_f64().unwrap();
-        assert!((0.05..1.0).contains(&share("mean_iou")) && (0.3..1.0).contains(&share("accuracy")), "{row}");
-        assert!((0.1..9.0).contains(&share("log_depth_rmse")) && share("cluster_rand") < 1.0, "{row}");
-        assert!(row["iou"]["sky"].as_f64().unwrap() > 0.1, "{row}");
+    assert_eq!(names, ["starter", "untrained", "pixels"]);
+    let score = |row: usize, key: &str| rows[row][key].as_f64().unwrap();
+    for other in [1, 2] {
+        assert!(score(0, "mean_iou") > 1.5 * score(other, "mean_iou"), "{found}");
+        assert!(score(0, "accuracy") > score(other, "accuracy") + 0.1, "{found}");
+        assert!(score(0, "log_depth_rmse") < 0.7 * score(other, "log_depth_rmse"), "{found}");
+        assert!(score(0, "cluster_rand") > score(other, "cluster_rand"), "{found}");
     }
+    assert!(rows[0]["iou"]["sky"].as_f64().unwrap() > 0.7, "{found}");
     for (arguments, words) in
         [(vec!["--scenes", "1"], "at least two scenes"), (vec!["--size", "9"], "between 32 and 2048")]
     {
-        let output = evaluate(&[&arguments[..], &["--model", &model]].concat());
+        let output = evaluate(&arguments);
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
     }
