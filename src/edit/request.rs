@@ -104,6 +104,7 @@ impl EditSettings {
             scheduler: defaults.scheduler.parse().map_err(EditError::Model)?,
             size: Some(SizeRequest::LongerSide(defaults.size)),
             detail_at_any_size: defaults.coarse,
+            keep_strength: defaults.keep_strength,
             ..Self::default()
         })
     }
@@ -164,5 +165,20 @@ impl EditRequest {
             specific.enabled = false;
         }
         request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_strength_is_all_the_wishs_when_nothing_is_specific() {
+        let shared =
+            EditSettings { guidance: 2.0, specific_guidance: 6.0, keep_strength: true, ..EditSettings::default() };
+        assert_eq!(shared.text_scales(true), (0.5, 1.5));
+        assert_eq!(shared.text_scales(false), (2.0, 0.0));
+        let apart = EditSettings { keep_strength: false, ..shared };
+        assert_eq!(apart.text_scales(true), (2.0, 6.0));
     }
 }

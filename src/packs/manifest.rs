@@ -88,6 +88,9 @@ pub struct Defaults {
     /// Whether the autoencoder loses detail that can be seen, so that the source's is put back at every size.
     #[serde(default)]
     pub coarse: bool,
+    /// Whether the wish and the instructions share the strength `guidance`, so that a wish alone has all of it.
+    #[serde(default)]
+    pub keep_strength: bool,
 }
 
 /// One model.

@@ -104,7 +104,8 @@ fn edit(source: &RgbImage, case: &Case, request: &Request, specifics: &[String],
     let mut settings = EditSettings { seed: case.seed, plain: specifics.is_empty(), ..like.clone() };
     if specifics.is_empty() {
         // The plain editor gets the whole text budget, so that both are pushed equally far.
-        settings.guidance += settings.specific_guidance;
+        let (text, specific) = settings.text_scales(true);
+        settings.guidance = text + specific;
     }
     EditRequest {
         picture: Picture::from_rgb("scene", source.clone()),
