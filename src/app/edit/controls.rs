@@ -16,9 +16,8 @@ use crate::picture::resize::{Fit, SizeRequest};
 pub(super) fn settings(ui: &mut Ui, draft: &mut Draft, usual: &EditSettings, size: (u32, u32)) {
     seed(ui, draft);
     ui.add_space(2.0);
-    let s = &draft.settings;
     let summary =
-        format!("Settings   {} steps · text {} · image {}", s.steps, plain(s.guidance), plain(s.image_guidance));
+        format!("Settings   {} steps · {}", draft.settings.steps, strengths(&draft.settings, draft.active() > 0));
     let text = RichText::new(summary).color(palette(ui.ctx()).muted);
     let header = CollapsingHeader::new(text).id_salt("settings").default_open(false).show_unindented(ui, |ui| {
         let settings = &mut draft.settings;
@@ -38,6 +37,17 @@ pub(super) fn settings(ui: &mut Ui, draft: &mut Draft, usual: &EditSettings, siz
         }
     });
     header.header_response.accessible_name("Settings of the run");
+}
+
+/// What a run follows how strongly, as it uses it: a shared strength is shown divided.
+pub(super) fn strengths(settings: &EditSettings, any_specific: bool) -> String {
+    let (wish, instructions) = settings.text_scales(any_specific);
+    let mut words = format!("wish {}", plain(wish));
+    if any_specific {
+        words.push_str(&format!(" · instructions {}", plain(instructions)));
+    }
+    words.push_str(&format!(" · picture {}", plain(settings.image_guidance)));
+    words
 }
 
 /// 7.5, but 7 and not 7.0.

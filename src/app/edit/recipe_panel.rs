@@ -2,6 +2,7 @@
 
 use egui::{Grid, RichText, Ui};
 
+use super::controls;
 use super::made::{How, Made};
 use super::work;
 use crate::app::Glassbox;
@@ -80,9 +81,9 @@ fn facts(ui: &mut Ui, made: &Made, base: &str) {
     }
     lines.push(("Made from", base.to_owned()));
     lines.push(("Seed", s.seed.to_string()));
-    let mut strength =
-        format!("wish {}, instructions {}, picture {}", s.guidance, s.specific_guidance, s.image_guidance);
-    if s.keep_strength {
+    let any_specific = made.draft.active() > 0;
+    let mut strength = controls::strengths(s, any_specific);
+    if s.keep_strength && any_specific {
         strength.push_str(", shared");
     }
     lines.push(("Strength", strength));
