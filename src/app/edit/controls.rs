@@ -16,8 +16,9 @@ use crate::picture::resize::{Fit, SizeRequest};
 pub(super) fn settings(ui: &mut Ui, draft: &mut Draft, usual: &EditSettings, size: (u32, u32)) {
     seed(ui, draft);
     ui.add_space(2.0);
-    let summary =
-        format!("Settings   {} steps · {}", draft.settings.steps, strengths(&draft.settings, draft.active() > 0));
+    let any_specific = draft.active() > 0;
+    let summary = format!("Settings   {} steps · {}", draft.settings.steps, in_short(&draft.settings, any_specific));
+    let in_full = format!("Strength: {}", strengths(&draft.settings, any_specific));
     let text = RichText::new(summary).color(palette(ui.ctx()).muted);
     let header = CollapsingHeader::new(text).id_salt("settings").default_open(false).show_unindented(ui, |ui| {
         let settings = &mut draft.settings;
@@ -36,7 +37,7 @@ pub(super) fn settings(ui: &mut Ui, draft: &mut Draft, usual: &EditSettings, siz
             *settings = back;
         }
     });
-    header.header_response.accessible_name("Settings of the run");
+    header.header_response.accessible_name("Settings of the run").on_hover_text(in_full);
 }
 
 /// What a run follows how strongly, as it uses it: a shared strength is shown divided.
@@ -48,6 +49,13 @@ pub(super) fn strengths(settings: &EditSettings, any_specific: bool) -> String {
     }
     words.push_str(&format!(" · picture {}", plain(settings.image_guidance)));
     words
+}
+
+/// The same for one line of the panel: wish and instructions as one sum.
+fn in_short(settings: &EditSettings, any_specific: bool) -> String {
+    let (wish, instructions) = settings.text_scales(any_specific);
+    let more = if any_specific { format!(" + {}", plain(instructions)) } else { String::new() };
+    format!("text {}{more} · image {}", plain(wish), plain(settings.image_guidance))
 }
 
 /// 7.5, but 7 and not 7.0.
