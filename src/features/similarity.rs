@@ -1,5 +1,7 @@
 //! "What else looks like this to the model?": the cosine between a query and every patch, in this picture or another.
 
+use rayon::prelude::*;
+
 use super::grid::dot;
 use super::{FeatureError, FeatureGrid};
 
@@ -13,8 +15,12 @@ pub fn to_vector(grid: &FeatureGrid, query: &[f32]) -> Result<Vec<f32>, FeatureE
         return Err(FeatureError::Widths(query.len(), grid.dim()));
     }
     let length = dot(query, query).sqrt();
-    let tokens = grid.tokens().chunks_exact(grid.dim()).zip(grid.norms());
-    Ok(tokens.map(|(token, norm)| cosine(dot(token, query), norm * length)).collect())
+    let row = grid.width().max(1);
+    let rows = grid.tokens().par_chunks(row * grid.dim()).zip(grid.norms().par_chunks(row));
+    let cosines = rows.flat_map_iter(|(tokens, norms)| {
+        tokens.chunks_exact(grid.dim()).zip(norms).map(|(token, norm)| cosine(dot(token, query), norm * length))
+    });
+    Ok(cosines.collect())
 }
 
 fn cosine(product: f32, lengths: f32) -> f32 {
@@ -64,12 +70,21 @@ pub struct Match {
 /// # Errors
 /// [`FeatureError::Widths`].
 pub fn nearest(grid: &FeatureGrid, query: &[f32], count: usize) -> Result<Vec<Match>, FeatureError> {
-    let cosines = to_vector(grid, query)?;
+    Ok(largest(&to_vector(grid, query)?, grid.width(), count))
+}
+
+/// The `count` largest of the `cosines` of a grid of `columns` columns, best first, equals in the order of the grid.
+#[must_use]
+pub fn largest(cosines: &[f32], columns: usize, count: usize) -> Vec<Match> {
+    let better = |a: &usize, b: &usize| cosines[*b].total_cmp(&cosines[*a]).then(a.cmp(b));
     let mut order: Vec<usize> = (0..cosines.len()).collect();
-    order.sort_by(|a, b| cosines[*b].total_cmp(&cosines[*a]).then(a.cmp(b)));
-    let found =
-        |index: usize| Match { row: index / grid.width(), column: index % grid.width(), cosine: cosines[index] };
-    Ok(order.into_iter().take(count).map(found).collect())
+    if count < order.len() {
+        order.select_nth_unstable_by(count, better);
+        order.truncate(count);
+    }
+    order.sort_unstable_by(better);
+    let columns = columns.max(1);
+    order.into_iter().map(|at| Match { row: at / columns, column: at % columns, cosine: cosines[at] }).collect()
 }
 
 /// How differently two models, or two versions of a picture, see each patch: 1 − cosine, 0..=2.
@@ -104,6 +119,9 @@ mod tests {
         assert_eq!(to_patch(&grid, 1, 0), None);
         let best = nearest(&grid, &[1.0, 1.0], 2).unwrap();
         assert_eq!((best[0].column, best[1].column), (1, 0));
+        let order: Vec<usize> = largest(&[0.2, 0.9, 0.2, 0.5], 4, 3).iter().map(|found| found.column).collect();
+        assert_eq!(order, [1, 3, 0]);
+        assert_eq!(largest(&[0.2, 0.9], 1, 7).len(), 2);
         assert_eq!(mean_of(&grid, &[1.0, 1.0, 0.0, 0.0]).unwrap(), [2.0, 1.5]);
         assert!(mean_of(&grid, &[0.0; 4]).is_err());
         assert!(to_vector(&grid, &[1.0]).unwrap_err().to_string().contains("width 1 and of width 2"));
