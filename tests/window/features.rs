@@ -198,7 +198,7 @@ fn pointing_tells_of_a_patch_and_a_click_holds_it() {
     assert!(told(&h, 1).contains("Row 8, column 11"), "{}", told(&h, 1));
     press(&mut h, here);
     until(&mut h, "what is held", |h| has(h, "Patch in row 8, column 11"));
-    assert!(has_part(&h, "Nearest patches"));
+    until(&mut h, "the nearest patches", |h| has_part(h, "Nearest patch 1: "));
     let there = at(&h, 1, 0.1, 0.1);
     point(&mut h, there);
     assert!(!told(&h, 1).contains("Cosine 1.00"), "it is still compared with what is held");
@@ -422,7 +422,9 @@ fn results_are_brought_out() {
     let export = |h: &mut Harness<'static, Glassbox>, name: &str, what: &str| {
         let path = window.path(name);
         *window.answers.0.lock().unwrap() = Some(path.clone());
-        click(h, "Export map");
+        if !has(h, what) {
+            click(h, "Export map");
+        }
         click(h, what);
         until(h, name, |_| path.exists());
         path
@@ -462,16 +464,15 @@ fn results_are_brought_out() {
     }
     click(&mut h, "Export map");
     click(&mut h, "Title, colour bar and legend below");
-    h.key_press(Key::Escape);
-    h.step();
-    h.step();
     let plain = export(&mut h, "plain.png", "What is shown, at full size (PNG)…");
     let plain = glassbox::picture::decode::open(&plain, &glassbox::picture::limits::DecodeLimits::default()).unwrap();
     assert_eq!(plain.size(), (320, 240));
     // The numbers of clusters are never written over the picture itself.
     let source = std::fs::read(window.path("lake village.png")).unwrap();
     *window.answers.0.lock().unwrap() = Some(window.path("lake village.csv"));
-    click(&mut h, "Export map");
+    if !has(&h, "Clusters (CSV, and PNG of indices)…") {
+        click(&mut h, "Export map");
+    }
     click(&mut h, "Clusters (CSV, and PNG of indices)…");
     until(&mut h, "the refusal", |h| has_part(h, "choose another name"));
     assert_eq!(std::fs::read(window.path("lake village.png")).unwrap(), source);
