@@ -274,7 +274,12 @@ impl Command {
     /// The shortcut in words of this system: "Ctrl+O", "⌘O".
     pub(crate) fn keys(self, ctx: &Context) -> Option<String> {
         self.shortcut().map(|shortcut| match shortcut.logical_key {
+            // Keys that are known by their sign.
             Key::Questionmark => "?".to_owned(),
+            Key::OpenBracket => "[".to_owned(),
+            Key::CloseBracket => "]".to_owned(),
+            Key::Plus => "+".to_owned(),
+            Key::Minus => "−".to_owned(),
             _ => ctx.format_shortcut(&shortcut),
         })
     }

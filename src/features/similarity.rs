@@ -5,6 +5,10 @@ use rayon::prelude::*;
 use super::grid::dot;
 use super::{FeatureError, FeatureGrid};
 
+/// Up to so many multiplications one thread does them: quicker than waiting for others that are at longer work, as the
+/// thread that draws a window must not.
+const ALONE: usize = 4_000_000;
+
 /// The cosine of the angle between `query` `[dim]` and every patch, row by row, in −1..=1; 0 where either is zero.
 /// Fast enough to follow a pointer: a pass over the grid.
 ///
@@ -15,12 +19,11 @@ pub fn to_vector(grid: &FeatureGrid, query: &[f32]) -> Result<Vec<f32>, FeatureE
         return Err(FeatureError::Widths(query.len(), grid.dim()));
     }
     let length = dot(query, query).sqrt();
-    let row = grid.width().max(1);
-    let rows = grid.tokens().par_chunks(row * grid.dim()).zip(grid.norms().par_chunks(row));
-    let cosines = rows.flat_map_iter(|(tokens, norms)| {
-        tokens.chunks_exact(grid.dim()).zip(norms).map(|(token, norm)| cosine(dot(token, query), norm * length))
-    });
-    Ok(cosines.collect())
+    let of = |(token, norm): (&[f32], &f32)| cosine(dot(token, query), norm * length);
+    if grid.patches() * grid.dim() <= ALONE {
+        return Ok(grid.tokens().chunks_exact(grid.dim()).zip(grid.norms()).map(of).collect());
+    }
+    Ok(grid.tokens().par_chunks_exact(grid.dim()).zip(grid.norms()).map(of).collect())
 }
 
 fn cosine(product: f32, lengths: f32) -> f32 {
@@ -125,6 +128,21 @@ mod tests {
         assert_eq!(mean_of(&grid, &[1.0, 1.0, 0.0, 0.0]).unwrap(), [2.0, 1.5]);
         assert!(mean_of(&grid, &[0.0; 4]).is_err());
         assert!(to_vector(&grid, &[1.0]).unwrap_err().to_string().contains("width 1 and of width 2"));
+    }
+
+    #[test]
+    fn several_threads_find_what_one_finds() {
+        // Just above what one thread does alone.
+        let (rows, columns, dim) = (100, 101, 400);
+        let tokens: Vec<f32> = (0..rows * columns * dim).map(|at| ((at * 37 % 101) as f32) - 50.0).collect();
+        let grid = grid(rows, columns, dim, tokens);
+        assert!(grid.patches() * dim > ALONE);
+        let found = to_patch(&grid, 40, 7).unwrap();
+        let query = grid.token(40 * columns + 7);
+        for at in [0, 977, rows * columns - 1] {
+            let norms = (dot(query, query) * dot(grid.token(at), grid.token(at))).sqrt();
+            assert!((found[at] - dot(grid.token(at), query) / norms).abs() < 1e-5);
+        }
     }
 
     #[test]

@@ -305,7 +305,7 @@ impl Glassbox {
                 State::Says(..) => {}
             }
         }
-        self.marks(ui, &painter, index, spot);
+        self.marks(&painter, index, spot);
         match state {
             State::Drawn => self.bar_of(&painter, ui, index, spot),
             State::Waits => self.waiting(ui, &painter, index, spot),
@@ -373,8 +373,8 @@ impl Glassbox {
     }
 
     /// The patch under the cursor in every pane, what is held, what is drawn.
-    fn marks(&self, ui: &Ui, painter: &Painter, index: usize, spot: &Spot) {
-        let p = palette(ui.ctx());
+    /// Maps are of any colour: marks have the same colours in both themes.
+    fn marks(&self, painter: &Painter, index: usize, spot: &Spot) {
         let now = &self.features.nows[index];
         let place = now.seen().map(|seen| seen.tokens.patches.placement());
         let linked = self.settings.now.features.linked;
@@ -401,19 +401,23 @@ impl Glassbox {
                     if let Some((place, (row, column))) =
                         place.and_then(|place| Some((place, patch_under(place, *at)?)))
                     {
-                        outline_rect(painter, patch_rect(spot.picture, place, row, column).expand(1.0), p.accent);
+                        outline_rect(
+                            painter,
+                            patch_rect(spot.picture, place, row, column).expand(1.0),
+                            theme::DARK.accent,
+                        );
                     }
                 }
                 Subject::Box(rect) => {
                     outline_rect(
                         painter,
                         Rect::from_two_pos(spot.on_screen(rect.min), spot.on_screen(rect.max)),
-                        p.accent,
+                        theme::DARK.accent,
                     );
                 }
                 Subject::Lasso(points) => {
                     let points: Vec<Pos2> = points.iter().map(|at| spot.on_screen(*at)).collect();
-                    outline(painter, points, p.accent);
+                    outline(painter, points, theme::DARK.accent);
                 }
                 Subject::Class | Subject::Register(_) => {}
             }

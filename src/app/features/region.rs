@@ -68,7 +68,10 @@ impl Glassbox {
             ),
         };
         let enabled = source.is_some() && self.features.making_region.is_none();
-        let button = TextButton::new(&words).icon(Icon::Region).enabled(enabled).show(ui).on_hover_text(help);
+        // Beside a second button, or in a narrow panel, there is room for the short form alone.
+        let short = if shape || ui.available_width() < 350.0 { "Use as region" } else { &words };
+        let button = TextButton::new(short).icon(Icon::Region).enabled(enabled).show(ui);
+        let button = button.accessible_name(&words).on_hover_text(format!("{words}. {help}."));
         if button.clicked() {
             self.make_region(ui.ctx());
         }
