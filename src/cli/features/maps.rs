@@ -232,7 +232,7 @@ pub(super) fn differences(args: &FeaturesArgs, outputs: &Outputs<'_>, path: &Pat
     }
     let [first, second] = seen else {
         bail!(
-            "--difference is between two pictures, or between two models with --beside; there are {} pictures",
+            "--difference is between two pictures, or between two models with --beside; {} given",
             seen.len()
         );
     };
