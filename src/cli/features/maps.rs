@@ -231,10 +231,7 @@ pub(super) fn differences(args: &FeaturesArgs, outputs: &Outputs<'_>, path: &Pat
         return numbers(args, outputs, path, seen, &maps, "difference of the models", UNIT);
     }
     let [first, second] = seen else {
-        bail!(
-            "--difference is between two pictures, or between two models with --beside; {} given",
-            seen.len()
-        );
+        bail!("--difference is between two pictures, or between two models with --beside; {} given", seen.len());
     };
     let map = similarity::difference(&first.grid, &second.grid)?;
     // One map, over the second picture: what became of the first.
