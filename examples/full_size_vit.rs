@@ -3,8 +3,10 @@
 //!     python tests/reference/full_size_vit.py FOLDER
 //!     cargo run --release --example full_size_vit -- FOLDER
 //!
-//! Prints for every model whether all tensors are taken, how far the tokens are from timm's (relative L2 in f32), the
-//! seconds of a pass, and those of a PCA and a K-means map of its features.
+//! Tells for every model whether all tensors are taken and how far the tokens are from timm's (relative L2 in f32), and
+//! prints the seconds of a pass, of a PCA and a K-means map of its features and of a similarity map, one a line: model,
+//! what, seconds (the median of several runs after a first one). The starter backbone's pass comes last.
+//! `scripts/bench features --against torch` runs this beside the reference.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -27,7 +29,30 @@ fn main() -> Result<()> {
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(&root)?.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()?;
     folders.sort();
-    folders.into_iter().filter(|folder| folder.join("io.safetensors").is_file()).try_for_each(|folder| compare(&folder))
+    folders
+        .into_iter()
+        .filter(|folder| folder.join("io.safetensors").is_file())
+        .try_for_each(|folder| compare(&folder))?;
+    starter()
+}
+
+/// A pass of the backbone that comes with the program, on a sample picture at the size it was trained at.
+fn starter() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let backbone = Backbone::load(&BackboneFolder::open(&root.join("starter/backbone"))?, &Compute::cpu())?;
+    let picture = image::open(root.join("samples/lake-village.png"))?.to_rgb8();
+    let pass = seconds(3, || {
+        backbone.extract(&picture, &ExtractSettings::default(), None, &mut Trace::default(), &Unwatched)?;
+        Ok(())
+    })?;
+    tell("starter", "pass", pass);
+    Ok(())
+}
+
+/// One figure, for a program to read.
+#[allow(clippy::print_stdout, reason = "it is what the example is for")]
+fn tell(model: &str, what: &str, seconds: f64) {
+    println!("{model} {what} {seconds:.6}");
 }
 
 fn compare(path: &Path) -> Result<()> {
@@ -54,7 +79,9 @@ fn compare(path: &Path) -> Result<()> {
     let square = |values: &mut dyn Iterator<Item = f32>| values.map(|value| f64::from(value).powi(2)).sum::<f64>();
     let difference = square(&mut grid.tokens().iter().zip(&wanted).map(|(a, b)| a - b));
     let relative = (difference / square(&mut wanted.iter().copied())).sqrt();
-    eprintln!("  {} patches of {}: relative L2 {relative:.1e}, a pass {pass:.3} s", grid.patches(), grid.dim());
+    eprintln!("  {} patches of {}: relative L2 {relative:.1e}", grid.patches(), grid.dim());
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    tell(&name, "pass", pass);
     let pca = seconds(5, || {
         let basis = Basis::fit(&[Sample::all(&grid)], 3, &Unwatched)?;
         let scores = basis.project(&grid)?;
@@ -64,25 +91,24 @@ fn compare(path: &Path) -> Result<()> {
     })?;
     let kmeans = seconds(3, || Ok(Clustering::fit(&[&grid], &KmeansSettings::paper(), &Unwatched).map(drop)?))?;
     let hover = seconds(20, || to_patch(&grid, 3, 3).map(drop).context("no patch"))?;
-    eprintln!(
-        "  PCA {:.1} ms, K-means (K = 20, 8 starts) {:.1} ms, similarity {:.2} ms",
-        1e3 * pca,
-        1e3 * kmeans,
-        1e3 * hover
-    );
+    for (what, seconds) in [("pca", pca), ("kmeans", kmeans), ("similarity", hover)] {
+        tell(&name, what, seconds);
+    }
     anyhow::ensure!(relative <= 1e-4, "{} strays by {relative:.1e}", path.display());
     Ok(())
 }
 
-/// The shortest of several runs.
+/// The median of several runs, after one that warms up.
 fn seconds(runs: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
-    let mut best = f64::INFINITY;
+    run()?;
+    let mut all = Vec::with_capacity(runs);
     for _ in 0..runs {
         let start = Instant::now();
         run()?;
-        best = best.min(start.elapsed().as_secs_f64());
+        all.push(start.elapsed().as_secs_f64());
     }
-    Ok(best)
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().context("no run")
 }
 
 fn picture(bytes: &Tensor) -> Result<RgbImage> {

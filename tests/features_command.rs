@@ -145,6 +145,62 @@ fn maps_of_several_pictures_share_a_basis_and_are_the_pictures_size() {
     assert_eq!(a.get_pixel(83, 47), b.get_pixel(7, 4));
 }
 
+/// Everything the window brings out: norms, differences, tables and indices of clusters, legends.
+#[test]
+fn numbers_tables_and_legends_are_written_too() {
+    let folder = tempfile::tempdir().unwrap();
+    sample(folder.path(), "a.png", 84, 70);
+    sample(folder.path(), "b.png", 84, 70);
+    image::RgbImage::from_fn(
+        84,
+        70,
+        |x, y| if x < 42 { image::Rgb([200, 40, 40]) } else { image::Rgb([9, y as u8, 90]) },
+    )
+    .save(folder.path().join("b.png"))
+    .unwrap();
+    let model = backbone("dinov2-reg");
+    let open = |name: &str| image::open(folder.path().join(name)).unwrap().to_rgb8();
+    let base = ["a.png", "b.png", "--model", &model, "--paper"];
+    features(
+        folder.path(),
+        &[&base[..], &["--clusters", "4", "--clusters-csv", "k.csv", "--clusters-png", "k.png", "--norm", "n.png"]]
+            .concat(),
+    );
+    let table = std::fs::read_to_string(folder.path().join("k-a.csv")).unwrap();
+    assert_eq!(table.lines().count(), 5, "{table}");
+    let patches: usize =
+        table.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse::<usize>().unwrap()).sum();
+    assert_eq!(patches, 30);
+    // The paper's colours, in the paper's order.
+    assert!(table.contains("1,#1f77b4,"), "{table}");
+    let numbers: HashSet<u8> = open("k-a.png").pixels().map(|pixel| pixel.0[0]).collect();
+    assert!(numbers.iter().all(|number| (1..=4).contains(number)), "{numbers:?}");
+    assert_eq!(open("n-b.png").dimensions(), (84, 70));
+
+    // Between two pictures, with a legend below; between two models.
+    let range = ["--difference", "d.png", "--legend", "--value-range", "0,0.5", "--colours", "grey"];
+    features(folder.path(), &[&base[..], &range].concat());
+    let map = open("d-b.png");
+    assert!(map.width() >= 84 && map.height() > 70 + 20, "{:?}", map.dimensions());
+    assert!(!folder.path().join("d-a.png").exists());
+    let other = backbone("dinov2");
+    let models = ["a.png", "--model", &other, "--beside", &model, "--size", "84x70", "--difference", "m.png"];
+    features(folder.path(), &models);
+    assert_eq!(open("m.png").dimensions(), (84, 70));
+    let alone = ["a.png", "--model", &model, "--difference", "x.png"];
+    assert!(fault(folder.path(), &alone).contains("between two pictures"));
+
+    // A box, the class token and a register.
+    for (subject, out) in [("0,0,40,40", "box.png"), ("class", "class.png"), ("register:2", "register.png")] {
+        features(folder.path(), &["a.png", "--model", &model, "--size", "84", "--similar-to", subject, out]);
+        assert_eq!(open(out).dimensions(), (84, 70));
+    }
+    let without =
+        |model: &str, subject| fault(folder.path(), &["a.png", "--model", model, "--similar-to", subject, "x.png"]);
+    assert!(without(&model, "register:9").contains("4 registers"));
+    assert!(without(&model, "0,0,1,1").contains("no patch has its middle"));
+}
+
 #[test]
 fn a_run_repeats_and_says_json() {
     let folder = tempfile::tempdir().unwrap();
@@ -273,6 +329,8 @@ fn usage_errors_exit_with_two() {
         vec!["p.png", "--model", "x", "--fit", "stretch"],
         vec!["p.png", "--model", "x", "--similar-to", "1,2"],
         vec!["p.png", "--model", "x", "--noise", "n.safetensors"],
+        vec!["p.png", "--model", "x", "--value-range", "3,1"],
+        vec!["p.png", "--model", "x", "--paper", "--size", "64"],
     ] {
         assert_eq!(glassbox(folder.path(), &arguments).status.code(), Some(2), "{arguments:?}");
     }

@@ -4,7 +4,7 @@ use egui::{Context, Key, KeyboardShortcut, Modifiers};
 
 use super::edit::painting::Tool;
 use super::edit::region_tools::RegionAct;
-use super::features::ExportWhat;
+use super::features::{ExportWhat, MapKind, Tool as PaneTool};
 use super::lens::LensKind;
 
 /// One thing to do.
@@ -29,6 +29,12 @@ pub(crate) enum Command {
     FeaturesOfFolder,
     UseAsRegion,
     LinkPanes,
+    /// Which map the active pane shows.
+    Map(MapKind),
+    /// How many panes there are.
+    Panes(usize),
+    /// What the left button does on a pane.
+    Pane(PaneTool),
     ExportFeatures(ExportWhat),
     ShowEdit,
     ShowResult,
@@ -70,7 +76,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 64] = [
+    pub(crate) const ALL: [Self; 75] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -90,7 +96,18 @@ impl Command {
         Self::Lens(LensKind::Features),
         Self::FeaturesOfFolder,
         Self::UseAsRegion,
+        Self::Map(MapKind::Pca),
+        Self::Map(MapKind::Clusters),
+        Self::Map(MapKind::Similarity),
+        Self::Map(MapKind::Norm),
+        Self::Map(MapKind::Difference),
+        Self::Panes(1),
+        Self::Panes(2),
+        Self::Panes(4),
         Self::LinkPanes,
+        Self::Pane(PaneTool::Point),
+        Self::Pane(PaneTool::Box),
+        Self::Pane(PaneTool::Lasso),
         Self::ExportFeatures(ExportWhat::Screen),
         Self::ExportFeatures(ExportWhat::Features),
         Self::ExportFeatures(ExportWhat::Clusters),
@@ -167,7 +184,12 @@ impl Command {
             Self::Lens(kind) => ("Window", kind.command()),
             Self::FeaturesOfFolder => ("Features", "Open the Features lens with a folder…"),
             Self::UseAsRegion => ("Features", "Use as region"),
+            Self::Map(map) => ("Features", map.command()),
+            Self::Panes(1) => ("Features", "One pane"),
+            Self::Panes(2) => ("Features", "Two panes"),
+            Self::Panes(_) => ("Features", "Four panes"),
             Self::LinkPanes => ("Features", "Link panes, or not"),
+            Self::Pane(tool) => ("Features", tool.command()),
             Self::ExportFeatures(what) => ("Features", what.command()),
             Self::ShowEdit => ("Window", "Edit panel"),
             Self::ShowResult => ("Window", "Result panel"),
@@ -218,6 +240,12 @@ impl Command {
             Self::Lens(kind) => (CTRL, kind.key()),
             Self::UseAsRegion => (CTRL_SHIFT, Key::R),
             Self::LinkPanes => (CTRL_SHIFT, Key::L),
+            Self::Map(map) => (ALT, map.key()),
+            Self::Panes(1) => (ALT, Key::Num1),
+            Self::Panes(2) => (ALT, Key::Num2),
+            Self::Panes(_) => (ALT, Key::Num4),
+            Self::Pane(tool) => (ALT, tool.key()),
+            Self::ExportFeatures(ExportWhat::Screen) => (CTRL_SHIFT, Key::S),
             Self::ShowEdit => (CTRL, Key::T),
             Self::ShowResult => (CTRL, Key::D),
             Self::NextMap => (NONE, Key::M),
@@ -246,7 +274,12 @@ impl Command {
     /// The shortcut in words of this system: "Ctrl+O", "⌘O".
     pub(crate) fn keys(self, ctx: &Context) -> Option<String> {
         self.shortcut().map(|shortcut| match shortcut.logical_key {
+            // Keys that are known by their sign.
             Key::Questionmark => "?".to_owned(),
+            Key::OpenBracket => "[".to_owned(),
+            Key::CloseBracket => "]".to_owned(),
+            Key::Plus => "+".to_owned(),
+            Key::Minus => "−".to_owned(),
             _ => ctx.format_shortcut(&shortcut),
         })
     }

@@ -1,31 +1,30 @@
 //! `glassbox features`: maps of what a vision transformer sees, one file a picture; several pictures share one basis.
 
+mod maps;
+mod outputs;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use image::RgbImage;
 use serde_json::json;
 
+use self::outputs::Outputs;
 use super::progress::Foreground;
 use super::word;
 use crate::engine::jobs::features::{BackboneChoice, FeaturesJob, FeaturesResult};
-use crate::features::colour::{ColourScale, palette, percentiles};
+use crate::features::FeatureGrid;
+use crate::features::colour::ColourScale;
 use crate::features::extract::ExtractSettings;
-use crate::features::foreground::Foreground as Thing;
-use crate::features::kmeans::{Clustering, KmeansSettings};
-use crate::features::pca::{Basis, Colouring, RangeRule, Sample, Scores, USUAL_COMPONENTS};
-use crate::features::upsample::{self, Upsampling};
-use crate::features::{FeatureGrid, similarity};
-use crate::nets::watcher::Unwatched;
+use crate::features::kmeans::KmeansSettings;
+use crate::features::pca::Basis;
 use crate::ops::device::{DeviceChoice, Precision};
 use crate::packs::backbone::Normalisation;
 use crate::packs::store::Store;
 use crate::picture::Picture;
 use crate::picture::decode::{DecodeLimits, open};
-use crate::picture::encode::{Format, SaveOptions, save};
 use crate::picture::npy;
 use crate::picture::resize::{Fit, SizeRequest};
 
@@ -51,6 +50,30 @@ enum Range {
     Percentiles,
 }
 
+/// Colours of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Colours {
+    /// Deep blue over green to pale yellow.
+    Depths,
+    /// Black over red and orange to pale yellow.
+    Embers,
+    /// Blue over light grey to red.
+    TwoSided,
+    /// Black to white.
+    Grey,
+}
+
+impl Colours {
+    fn scale(self) -> ColourScale {
+        match self {
+            Self::Depths => ColourScale::Depths,
+            Self::Embers => ColourScale::Embers,
+            Self::TwoSided => ColourScale::TwoSided,
+            Self::Grey => ColourScale::Grey,
+        }
+    }
+}
+
 /// Show what a vision transformer sees in pictures, as maps of its features.
 #[derive(Debug, Args)]
 pub(super) struct FeaturesArgs {
@@ -58,7 +81,7 @@ pub(super) struct FeaturesArgs {
     /// picture's name behind the one you give.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// The backbone: a pack, a model, a timm folder, or a FiT3D checkpoint.
+    /// The backbone: a pack, a model, a folder of timm or of the transformers library, or a checkpoint such as FiT3D's.
     #[arg(long, value_name = "NAME|DIR")]
     model: String,
     /// A second backbone whose features are put beside the first's, as FiT3D uses the fine-tuned model's.
@@ -91,15 +114,37 @@ pub(super) struct FeaturesArgs {
     /// Writes clusters of patches as colours.
     #[arg(long, value_name = "OUT.png")]
     kmeans: Option<PathBuf>,
+    /// Writes a table of the clusters: number, colour, patches, share.
+    #[arg(long, value_name = "OUT.csv")]
+    clusters_csv: Option<PathBuf>,
+    /// Writes the number of every pixel's cluster as its grey value, counted from 1 as in the table.
+    #[arg(long, value_name = "OUT.png")]
+    clusters_png: Option<PathBuf>,
     /// How many clusters, 2 to 64.
     #[arg(long, value_name = "K", default_value_t = KmeansSettings::paper().clusters)]
     clusters: usize,
     /// The same seed gives the same clusters.
     #[arg(long, value_name = "N", default_value_t = KmeansSettings::paper().seed)]
     seed: u64,
-    /// Writes how similar every patch is to the one at a point of the first picture, in its pixels.
+    /// Writes how similar every patch is to something of the first picture: a pixel X,Y, a box X0,Y0,X1,Y1, "class" or
+    /// "register:N".
     #[arg(long, num_args = 2, value_names = ["X,Y", "OUT.png"])]
     similar_to: Option<Vec<String>>,
+    /// Writes how long every patch's features are.
+    #[arg(long, value_name = "OUT.png")]
+    norm: Option<PathBuf>,
+    /// Writes what differs, 1 − cosine: between two pictures, or between the two models with --beside.
+    #[arg(long, value_name = "OUT.png")]
+    difference: Option<PathBuf>,
+    /// The numbers at the beginning and end of the colours of these maps; their smallest and largest if absent.
+    #[arg(long, value_name = "FROM,TO", value_parser = value_range, allow_hyphen_values = true)]
+    value_range: Option<(f32, f32)>,
+    /// The colours of these maps.
+    #[arg(long, value_enum, default_value_t = Colours::Depths)]
+    colours: Colours,
+    /// Writes below every map what it shows: a colour bar with numbers, or the clusters with their shares.
+    #[arg(long)]
+    legend: bool,
     /// Writes the features: [rows, columns, dim], f32.
     #[arg(long, value_name = "OUT.npy")]
     npy: Option<PathBuf>,
@@ -112,6 +157,10 @@ pub(super) struct FeaturesArgs {
     /// How a picture of another shape comes to that size: pad, crop or squash.
     #[arg(long, value_name = "HOW", default_value = "squash", value_parser = word::<Fit>)]
     fit: Fit,
+    /// Does all of it as FiT3D's figures do: the picture's own size floored to whole patches, ImageNet's normalisation, one
+    /// range for all components, clusters from random starts in the paper's colours.
+    #[arg(long, conflicts_with_all = ["size", "fit"])]
+    paper: bool,
     /// Normalises pictures with ImageNet's values whatever the model's config says, as FiT3D does.
     #[arg(long)]
     imagenet: bool,
@@ -134,6 +183,10 @@ struct Seen {
     path: PathBuf,
     picture: Picture,
     grid: FeatureGrid,
+    class: Option<Vec<f32>>,
+    registers: Vec<Vec<f32>>,
+    /// What each of two models sees.
+    pair: Option<(FeatureGrid, FeatureGrid)>,
     layer: usize,
     seconds: f64,
     notes: Vec<String>,
@@ -158,13 +211,19 @@ pub(super) fn run(args: &FeaturesArgs) -> Result<()> {
     }
     let mut report = json!({});
     if let Some(path) = &args.pca {
-        report["explained"] = pca(args, &outputs, path, &seen, basis)?;
+        report["explained"] = maps::pca(args, &outputs, path, &seen, basis)?;
     }
-    if let Some(path) = &args.kmeans {
-        report["clusters"] = kmeans(args, &outputs, path, &seen)?;
+    if [&args.kmeans, &args.clusters_csv, &args.clusters_png].iter().any(|path| path.is_some()) {
+        report["clusters"] = maps::kmeans(args, &outputs, &seen)?;
     }
-    if let Some([point, path]) = args.similar_to.as_deref() {
-        similar(&outputs, point, Path::new(path), &seen)?;
+    if let Some([subject, path]) = args.similar_to.as_deref() {
+        maps::similar(args, &outputs, subject, Path::new(path), &seen)?;
+    }
+    if let Some(path) = &args.norm {
+        maps::norms(args, &outputs, path, &seen)?;
+    }
+    if let Some(path) = &args.difference {
+        maps::differences(args, &outputs, path, &seen)?;
     }
     if let Some(path) = &args.npy {
         for (index, seen) in seen.iter().enumerate() {
@@ -189,11 +248,11 @@ fn look(
     foreground: &Foreground,
 ) -> Result<Seen> {
     let settings = ExtractSettings {
-        size: args.size,
+        size: if args.paper { Some(SizeRequest::Source) } else { args.size },
         fit: args.fit,
         layers: vec![args.layer],
         normed: !args.no_norm,
-        normalisation: args.imagenet.then_some(Normalisation::IMAGENET),
+        normalisation: (args.imagenet || args.paper).then_some(Normalisation::IMAGENET),
     };
     let job = |backbone: &BackboneChoice, trace: bool| FeaturesJob {
         picture: Arc::clone(&picture.rgb),
@@ -209,192 +268,26 @@ fn look(
     }
     let Some(first) = layers.pop() else { bail!("the model gave no layer") };
     let mut grid = first.patches;
+    let mut class = first.class.map(|token| token.to_vec());
+    let mut registers: Vec<Vec<f32>> = first.registers.iter().map(|token| token.to_vec()).collect();
+    let mut pair = None;
     if let Some(beside) = beside {
         // The second model looks at the same patches, if its patches have the same size.
         let mut second = foreground.run(job(beside, false))?;
         seconds += second.seconds;
         let Some(second) = second.layers.pop() else { bail!("the second model gave no layer") };
-        grid = grid.beside(&second.patches)?;
+        let both = grid.beside(&second.patches)?;
+        pair = Some((grid, second.patches));
+        grid = both;
+        class = class.zip(second.class).map(|(first, second)| [first, second.to_vec()].concat());
+        registers.clear();
     }
     let mut notes = picture.facts.notes.clone();
     if one_colour {
         notes.push("the picture is one colour everywhere: its patches differ by their positions alone".to_owned());
     }
-    Ok(Seen { path: path.to_owned(), picture, grid, layer: first.layer, seconds, notes })
-}
-
-/// The PCA maps; gives the share of variance each component explains.
-fn pca(
-    args: &FeaturesArgs,
-    outputs: &Outputs<'_>,
-    path: &Path,
-    seen: &[Seen],
-    given: Option<Basis>,
-) -> Result<serde_json::Value> {
-    let count = args.components.iter().map(|component| component + 1).max().unwrap_or(0).max(USUAL_COMPONENTS);
-    let samples: Vec<Sample<'_>> = seen.iter().map(|seen| Sample::all(&seen.grid)).collect();
-    let mut basis = match given {
-        Some(basis) => basis,
-        None => Basis::fit(&samples, count, &Unwatched)?,
-    };
-    let project =
-        |basis: &Basis| -> Result<Vec<Scores>> { seen.iter().map(|seen| Ok(basis.project(&seen.grid)?)).collect() };
-    let mut scores = project(&basis)?;
-    let mut masks: Vec<Option<Vec<bool>>> = vec![None; seen.len()];
-    if args.foreground {
-        let maps: Vec<&Scores> = scores.iter().collect();
-        let thing = Thing::automatic(&maps);
-        masks = thing.of_all(&maps, 2)?.into_iter().map(Some).collect();
-        let samples: Vec<Sample<'_>> =
-            seen.iter().zip(&masks).map(|(seen, mask)| Sample { grid: &seen.grid, only: mask.as_deref() }).collect();
-        basis = Basis::fit(&samples, count, &Unwatched)?;
-        scores = project(&basis)?;
-    }
-    let most = basis.count();
-    if let Some(component) = args.components.iter().find(|component| **component >= most.max(3)) {
-        bail!("there is no component {}: this basis has {most}", component + 1);
-    }
-    let maps: Vec<(&Scores, Option<&[bool]>)> =
-        scores.iter().zip(&masks).map(|(scores, mask)| (scores, mask.as_deref())).collect();
-    let rule = match args.range {
-        Range::Paper => RangeRule::Joint,
-        Range::Percentiles => RangeRule::default(),
-    };
-    let colouring = Colouring::fit(&maps, args.components, rule);
-    for (index, (seen, (scores, mask))) in seen.iter().zip(&maps).enumerate() {
-        let map = colouring.paint(scores, *mask);
-        outputs.save(&outputs.named(path, index), &outputs.enlarged(&map, seen))?;
-    }
-    if let Some(file) = &args.save_basis {
-        basis.save(file, &args.model).with_context(|| format!("writing the basis to {}", file.display()))?;
-    }
-    Ok(json!(basis.explained()))
-}
-
-/// The cluster maps; gives size and colour of each.
-fn kmeans(args: &FeaturesArgs, outputs: &Outputs<'_>, path: &Path, seen: &[Seen]) -> Result<serde_json::Value> {
-    let grids: Vec<&FeatureGrid> = seen.iter().map(|seen| &seen.grid).collect();
-    let settings = KmeansSettings { clusters: args.clusters, seed: args.seed, ..KmeansSettings::default() };
-    let clustering = Clustering::fit(&grids, &settings, &Unwatched)?;
-    let colour = |label: u16| palette(clustering.colours()[usize::from(label)]);
-    for (index, seen) in seen.iter().enumerate() {
-        let labels = clustering.labels(index);
-        let (size, labels) = match outputs.upsampling() {
-            None => ((seen.grid.width() as u32, seen.grid.height() as u32), labels.to_vec()),
-            Some(how) => {
-                let size = seen.picture.size();
-                (size, upsample::labels(labels, seen.grid.placement(), size, how, Some(&seen.picture.rgb)))
-            }
-        };
-        let map = RgbImage::from_fn(size.0, size.1, |x, y| colour(labels[(y * size.0 + x) as usize]));
-        outputs.save(&outputs.named(path, index), &map)?;
-    }
-    let clusters = clustering.sizes().iter().enumerate().map(|(at, size)| {
-        let [r, g, b] = colour(at as u16).0;
-        json!({ "size": size, "colour": format!("#{r:02x}{g:02x}{b:02x}") })
-    });
-    Ok(clusters.collect())
-}
-
-/// The maps of likeness to a patch of the first picture.
-fn similar(outputs: &Outputs<'_>, point: &str, path: &Path, seen: &[Seen]) -> Result<()> {
-    let numbers: Option<(f64, f64)> =
-        point.split_once(',').and_then(|(x, y)| Some((x.trim().parse().ok()?, y.trim().parse().ok()?)));
-    let Some((x, y)) = numbers else { bail!("--similar-to {point}: write the point as X,Y, such as 120,45") };
-    let Some(first) = seen.first() else { return Ok(()) };
-    let (width, height) = first.picture.size();
-    // The number of a pixel names its middle.
-    let Some((row, column)) = first.grid.placement().patch_at(x + 0.5, y + 0.5) else {
-        bail!("--similar-to {point}: there is no patch; the picture has {width} × {height} pixels");
-    };
-    let query = first.grid.token(row * first.grid.width() + column).to_vec();
-    let maps: Vec<Vec<f32>> =
-        seen.iter().map(|seen| similarity::to_vector(&seen.grid, &query)).collect::<Result<_, _>>()?;
-    let range = percentiles(maps.concat(), 0.0, 100.0);
-    for (index, (seen, map)) in seen.iter().zip(&maps).enumerate() {
-        let (size, map) = match outputs.upsampling() {
-            None => ((seen.grid.width() as u32, seen.grid.height() as u32), map.clone()),
-            Some(how) => {
-                let size = seen.picture.size();
-                (size, upsample::values(map, seen.grid.placement(), size, how, Some(&seen.picture.rgb)))
-            }
-        };
-        let map = ColourScale::Depths.paint(&map, size.0, size.1, range);
-        outputs.save(&outputs.named(path, index), &map)?;
-    }
-    Ok(())
-}
-
-/// Where maps go and in which size.
-struct Outputs<'a> {
-    args: &'a FeaturesArgs,
-    /// For every picture what is put behind a file's name; nothing where there is one picture.
-    suffixes: Vec<String>,
-}
-
-impl<'a> Outputs<'a> {
-    /// Checks what can be checked before anything runs.
-    fn new(args: &'a FeaturesArgs) -> Result<Self> {
-        let similar = args.similar_to.as_deref().and_then(|values| values.get(1)).map(PathBuf::from);
-        for path in args.pca.iter().chain(&args.kmeans).chain(&similar) {
-            Format::from_path(path)?;
-        }
-        let mut suffixes: Vec<String> = Vec::new();
-        for path in &args.images {
-            let stem = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-            let mut suffix = format!("-{stem}");
-            let mut count = 1;
-            while suffixes.contains(&suffix) {
-                count += 1;
-                suffix = format!("-{stem}-{count}");
-            }
-            suffixes.push(suffix);
-        }
-        if suffixes.len() == 1 {
-            suffixes[0].clear();
-        }
-        Ok(Self { args, suffixes })
-    }
-
-    /// The file for picture `index`: "maps.png" becomes "maps-library.png" where there are several.
-    fn named(&self, path: &Path, index: usize) -> PathBuf {
-        let suffix = self.suffixes.get(index).map_or("", String::as_str);
-        if suffix.is_empty() {
-            return path.to_owned();
-        }
-        let mut name = path.file_stem().map(std::ffi::OsStr::to_owned).unwrap_or_default();
-        name.push(suffix);
-        if let Some(ending) = path.extension() {
-            name.push(".");
-            name.push(ending);
-        }
-        path.with_file_name(name)
-    }
-
-    fn upsampling(&self) -> Option<Upsampling> {
-        match self.args.pixels {
-            Pixels::Patches => None,
-            Pixels::Nearest => Some(Upsampling::Nearest),
-            Pixels::Bilinear => Some(Upsampling::Bilinear),
-            Pixels::Edges => Some(Upsampling::Edges),
-        }
-    }
-
-    /// A map of a pixel a patch in the size that was asked for.
-    fn enlarged(&self, map: &RgbImage, seen: &Seen) -> RgbImage {
-        match self.upsampling() {
-            None => map.clone(),
-            Some(how) => {
-                upsample::colours(map, seen.grid.placement(), seen.picture.size(), how, Some(&seen.picture.rgb))
-            }
-        }
-    }
-
-    fn save(&self, path: &Path, map: &RgbImage) -> Result<()> {
-        let options = SaveOptions { protected: self.args.images.clone(), ..SaveOptions::default() };
-        save(path, map, None, &options)?;
-        Ok(())
-    }
+    let layer = first.layer;
+    Ok(Seen { path: path.to_owned(), picture, grid, class, registers, pair, layer, seconds, notes })
 }
 
 /// "1,2,3" as places from 0.
@@ -406,6 +299,15 @@ fn components(text: &str) -> Result<[usize; 3], String> {
     match places.as_slice() {
         &[r, g, b] if text.split(',').count() == 3 => Ok([r, g, b]),
         _ => Err("write three components from 1 to 64, such as 1,2,3".to_owned()),
+    }
+}
+
+/// "0.2,0.9" as two numbers, the first below the second.
+fn value_range(text: &str) -> Result<(f32, f32), String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[from, to]) if from < to && from.is_finite() && to.is_finite() => Ok((from, to)),
+        _ => Err("write two numbers, the smaller one first, such as 0,1".to_owned()),
     }
 }
 

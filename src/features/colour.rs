@@ -78,7 +78,7 @@ pub fn percentiles(mut values: Vec<f32>, low: f32, high: f32) -> (f32, f32) {
     if values.is_empty() {
         return (0.0, 0.0);
     }
-    values.sort_by(f32::total_cmp);
+    values.sort_unstable_by(f32::total_cmp);
     let at = |percent: f32| {
         let place = percent.clamp(0.0, 100.0) / 100.0 * (values.len() - 1) as f32;
         let below = place.floor() as usize;

@@ -76,6 +76,8 @@ pub struct Clustering {
     labels: Vec<Vec<u16>>,
     sizes: Vec<usize>,
     colours: Vec<usize>,
+    /// Colours of clusters that were there before and are not now, with their centres.
+    gone: Vec<(usize, Vec<f32>)>,
     spread: f64,
     rounds: usize,
 }
@@ -198,6 +200,7 @@ impl Clustering {
             labels,
             sizes: order.iter().map(|cluster| sizes[*cluster]).collect(),
             colours: (0..clusters).collect(),
+            gone: Vec::new(),
             spread: outcome.spread,
             rounds: outcome.rounds,
         }
@@ -261,37 +264,52 @@ impl Clustering {
         Ok(grid.tokens().chunks_exact(self.dim).map(label).collect())
     }
 
-    /// The same clusters in the colours of `earlier`, paired so that the distances of their centres add up to the least;
-    /// clusters without a partner get colours that are free. Nothing changes where the features' widths differ.
+    /// The same clusters in the colours of `earlier`, paired so that the distances of their centres add up to the least.
+    /// Clusters without a partner take, in the same way, the colours of clusters that were there before and are gone, and
+    /// only then colours that are free. Nothing changes where the features' widths differ.
     #[must_use]
     pub fn coloured_like(mut self, earlier: &Self) -> Self {
         if earlier.dim != self.dim {
             return self;
         }
-        let distance = |a: &[f32], b: &[f32]| -> f64 {
-            a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+        let there = |clustering: &Self| -> Vec<usize> {
+            (0..clustering.clusters()).filter(|at| clustering.sizes[*at] > 0).collect()
         };
-        let there = |clustering: &Self| (0..clustering.clusters()).filter(|at| clustering.sizes[*at] > 0).collect();
-        let (mine, theirs): (Vec<usize>, Vec<usize>) = (there(&self), there(earlier));
-        let costs: Vec<f64> = mine
-            .iter()
-            .flat_map(|&a| theirs.iter().map(move |&b| (a, b)))
-            .map(|(a, b)| distance(self.centre(a), earlier.centre(b)))
-            .collect();
         let mut colours = vec![usize::MAX; self.clusters()];
-        for (&cluster, partner) in mine.iter().zip(least_cost(&costs, mine.len(), theirs.len())) {
-            if let Some(partner) = partner {
-                colours[cluster] = earlier.colours[theirs[partner]];
+        let live: Vec<(usize, &[f32])> =
+            there(earlier).into_iter().map(|at| (earlier.colours[at], earlier.centre(at))).collect();
+        let gone: Vec<(usize, &[f32])> = earlier.gone.iter().map(|(colour, centre)| (*colour, &centre[..])).collect();
+        for known in [&live, &gone] {
+            let mine: Vec<usize> = there(&self).into_iter().filter(|at| colours[*at] == usize::MAX).collect();
+            let pairs = mine.iter().flat_map(|&at| known.iter().map(move |&(_, centre)| (at, centre)));
+            let costs: Vec<f64> = pairs.map(|(at, centre)| distance(self.centre(at), centre)).collect();
+            for (&cluster, partner) in mine.iter().zip(least_cost(&costs, mine.len(), known.len())) {
+                if let Some(partner) = partner {
+                    colours[cluster] = known[partner].0;
+                }
             }
         }
+        let mut left: Vec<(usize, &[f32])> =
+            live.into_iter().chain(gone).filter(|(colour, _)| !colours.contains(colour)).collect();
         for at in 0..colours.len() {
             if colours[at] == usize::MAX {
-                colours[at] = (0..PALETTE).find(|colour| !colours.contains(colour)).unwrap_or(at);
+                let kept = |colour: &usize| left.iter().any(|(known, _)| known == colour);
+                let free = |colour: &usize| !colours.contains(colour);
+                let found = (0..PALETTE).find(|colour| free(colour) && !kept(colour));
+                // With no other colour left, what is gone is forgotten.
+                colours[at] = found.or_else(|| (0..PALETTE).find(free)).unwrap_or(at);
+                let taken = colours[at];
+                left.retain(|(colour, _)| *colour != taken);
             }
         }
+        self.gone = left.into_iter().map(|(colour, centre)| (colour, centre.to_vec())).collect();
         self.colours = colours;
         self
     }
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
 }
 
 fn check<'a>(grids: &'a [&'a FeatureGrid], clusters: usize) -> Result<Patches<'a>, FeatureError> {

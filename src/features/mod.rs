@@ -2,8 +2,9 @@
 //!
 //! In the order of the method (spec/fit3d.md section 4): [`extract`] turns a picture into a [`grid::FeatureGrid`],
 //! [`pca`], [`kmeans`] and [`similarity`] turn grids into numbers a patch, [`colour`] gives numbers colours,
-//! [`upsample`] brings them to picture pixels, [`region`] makes regions of them; [`probe`] and [`scores`] measure what is in them. Plain functions over grids and pictures;
-//! grids are cheap to clone and never change.
+//! [`upsample`] brings them to picture pixels, [`legend`] says below an exported map how to read it, [`region`] makes
+//! regions of them; [`probe`] and [`scores`] measure what is in them. Plain functions over grids and pictures; grids are
+//! cheap to clone and never change.
 
 pub mod cache;
 pub mod colour;
@@ -13,6 +14,7 @@ pub mod extract;
 pub mod foreground;
 pub mod grid;
 pub mod kmeans;
+pub mod legend;
 mod matching;
 pub mod pca;
 pub mod probe;

@@ -187,6 +187,12 @@ impl Scores {
         self.count
     }
 
+    /// A patch's coordinate along one component; nothing where either is not there.
+    #[must_use]
+    pub fn at(&self, patch: usize, component: usize) -> Option<f32> {
+        if component >= self.count { None } else { self.values.get(patch * self.count + component).copied() }
+    }
+
     /// Every patch's coordinate along one component, row by row; 0 for a component that is not there.
     #[must_use]
     pub fn component(&self, index: usize) -> Vec<f32> {

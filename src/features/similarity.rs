@@ -1,7 +1,13 @@
 //! "What else looks like this to the model?": the cosine between a query and every patch, in this picture or another.
 
+use rayon::prelude::*;
+
 use super::grid::dot;
 use super::{FeatureError, FeatureGrid};
+
+/// Up to so many multiplications one thread does them: quicker than waiting for others that are at longer work, as the
+/// thread that draws a window must not.
+const ALONE: usize = 4_000_000;
 
 /// The cosine of the angle between `query` `[dim]` and every patch, row by row, in −1..=1; 0 where either is zero.
 /// Fast enough to follow a pointer: a pass over the grid.
@@ -13,8 +19,11 @@ pub fn to_vector(grid: &FeatureGrid, query: &[f32]) -> Result<Vec<f32>, FeatureE
         return Err(FeatureError::Widths(query.len(), grid.dim()));
     }
     let length = dot(query, query).sqrt();
-    let tokens = grid.tokens().chunks_exact(grid.dim()).zip(grid.norms());
-    Ok(tokens.map(|(token, norm)| cosine(dot(token, query), norm * length)).collect())
+    let of = |(token, norm): (&[f32], &f32)| cosine(dot(token, query), norm * length);
+    if grid.patches() * grid.dim() <= ALONE {
+        return Ok(grid.tokens().chunks_exact(grid.dim()).zip(grid.norms()).map(of).collect());
+    }
+    Ok(grid.tokens().par_chunks_exact(grid.dim()).zip(grid.norms()).map(of).collect())
 }
 
 fn cosine(product: f32, lengths: f32) -> f32 {
@@ -64,12 +73,21 @@ pub struct Match {
 /// # Errors
 /// [`FeatureError::Widths`].
 pub fn nearest(grid: &FeatureGrid, query: &[f32], count: usize) -> Result<Vec<Match>, FeatureError> {
-    let cosines = to_vector(grid, query)?;
+    Ok(largest(&to_vector(grid, query)?, grid.width(), count))
+}
+
+/// The `count` largest of the `cosines` of a grid of `columns` columns, best first, equals in the order of the grid.
+#[must_use]
+pub fn largest(cosines: &[f32], columns: usize, count: usize) -> Vec<Match> {
+    let better = |a: &usize, b: &usize| cosines[*b].total_cmp(&cosines[*a]).then(a.cmp(b));
     let mut order: Vec<usize> = (0..cosines.len()).collect();
-    order.sort_by(|a, b| cosines[*b].total_cmp(&cosines[*a]).then(a.cmp(b)));
-    let found =
-        |index: usize| Match { row: index / grid.width(), column: index % grid.width(), cosine: cosines[index] };
-    Ok(order.into_iter().take(count).map(found).collect())
+    if count < order.len() {
+        order.select_nth_unstable_by(count, better);
+        order.truncate(count);
+    }
+    order.sort_unstable_by(better);
+    let columns = columns.max(1);
+    order.into_iter().map(|at| Match { row: at / columns, column: at % columns, cosine: cosines[at] }).collect()
 }
 
 /// How differently two models, or two versions of a picture, see each patch: 1 − cosine, 0..=2.
@@ -104,9 +122,27 @@ mod tests {
         assert_eq!(to_patch(&grid, 1, 0), None);
         let best = nearest(&grid, &[1.0, 1.0], 2).unwrap();
         assert_eq!((best[0].column, best[1].column), (1, 0));
+        let order: Vec<usize> = largest(&[0.2, 0.9, 0.2, 0.5], 4, 3).iter().map(|found| found.column).collect();
+        assert_eq!(order, [1, 3, 0]);
+        assert_eq!(largest(&[0.2, 0.9], 1, 7).len(), 2);
         assert_eq!(mean_of(&grid, &[1.0, 1.0, 0.0, 0.0]).unwrap(), [2.0, 1.5]);
         assert!(mean_of(&grid, &[0.0; 4]).is_err());
         assert!(to_vector(&grid, &[1.0]).unwrap_err().to_string().contains("width 1 and of width 2"));
+    }
+
+    #[test]
+    fn several_threads_find_what_one_finds() {
+        // Just above what one thread does alone.
+        let (rows, columns, dim) = (100, 101, 400);
+        let tokens: Vec<f32> = (0..rows * columns * dim).map(|at| ((at * 37 % 101) as f32) - 50.0).collect();
+        let grid = grid(rows, columns, dim, tokens);
+        assert!(grid.patches() * dim > ALONE);
+        let found = to_patch(&grid, 40, 7).unwrap();
+        let query = grid.token(40 * columns + 7);
+        for at in [0, 977, rows * columns - 1] {
+            let norms = (dot(query, query) * dot(grid.token(at), grid.token(at))).sqrt();
+            assert!((found[at] - dot(grid.token(at), query) / norms).abs() < 1e-5);
+        }
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! A feature backbone on disk: a folder as timm exports it (`config.json` with `architecture`, `model_args` and
-//! `pretrained_cfg`; weights beside it), or a single weight file such as FiT3D's, which has no config.
+//! `pretrained_cfg`; weights beside it), one of the transformers library (DINOv2, DINOv3, ViT), or a single weight file
+//! such as FiT3D's and Meta's, which have no config.
 //!
 //! What the network is gets decided elsewhere, by these tensors and this config; here they are found, opened and given
-//! the names that timm uses.
+//! the names that timm uses (`layouts`).
+
+mod layouts;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -10,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use self::layouts::Layout;
 use super::weights::{ComponentFiles, WeightOptions, Weights, find_files};
 use super::{PackError, convert, read_json_as, sniff};
 
@@ -32,7 +36,7 @@ impl Normalisation {
 pub struct BackboneFolder {
     /// The folder or file.
     pub path: PathBuf,
-    /// timm's `config.json`; null where there is none.
+    /// `config.json` in timm's terms; null where there is none.
     pub config: Value,
     /// The tensors, under timm's names.
     pub weights: Weights,
@@ -52,8 +56,19 @@ pub struct BackboneOptions {
 }
 
 /// Tensors that belong to a classifier or to training, by the beginnings of their names.
-const NOT_FEATURES: [&str; 8] =
-    ["head.", "head_dist.", "head_drop.", "fc_norm.", "attn_pool.", "pre_logits.", "rope.", "rope_embed."];
+const NOT_FEATURES: [&str; 11] = [
+    "head.",
+    "head_dist.",
+    "head_drop.",
+    "fc_norm.",
+    "attn_pool.",
+    "pre_logits.",
+    "rope.",
+    "rope_embed.",
+    "classifier.",
+    "pooler.",
+    "projectors.",
+];
 
 /// Endings of weight files that have no usual name.
 const WEIGHT_ENDINGS: [&str; 4] = ["pth", "pt", "bin", "ckpt"];
@@ -82,16 +97,26 @@ impl BackboneFolder {
         };
         let described = folder.join("config.json");
         let config = if described.is_file() { read_json_as(&described)? } else { Value::Null };
-        // A single file may lie beside another model's description; timm's is known by its `architecture`.
-        let config = if path.is_file() && config.get("architecture").is_none() { Value::Null } else { config };
+        // A single file may lie beside another model's description; a backbone's is known by one of these.
+        let known = config.get("architecture").is_some() || config.get("model_type").is_some();
+        let config = if path.is_file() && !known { Value::Null } else { config };
         if !(config.is_null() || config.is_object()) {
             return Err(PackError::config(&described, "it is not a JSON object"));
+        }
+        let layout = Layout::of(&weights.names().collect::<Vec<_>>());
+        let mut config = config;
+        if matches!(layout, Layout::Transformers { .. }) {
+            config = layouts::timm_config(config);
+            let beside = folder.join("preprocessor_config.json");
+            if config.is_object() && beside.is_file() {
+                config["pretrained_cfg"] = layouts::preprocessing(&read_json_as(&beside)?);
+            }
         }
         Ok(Self {
             path: path.to_path_buf(),
             normalisation: normalisation(&config, &described)?,
             input_size: input_size(&config),
-            weights: weights.renamed(timm_name)?,
+            weights: weights.renamed(|name| layout.timm_name(name))?,
             config,
         })
     }
@@ -114,16 +139,6 @@ impl BackboneFolder {
     #[must_use]
     pub fn parameters(&self) -> u64 {
         self.weights.parameters()
-    }
-}
-
-/// The name that timm gives a tensor: DINOv2's own files call registers and the gated feed-forward otherwise, and carry
-/// the token that hid patches in training.
-fn timm_name(name: &str) -> Option<String> {
-    match name {
-        "mask_token" => None,
-        "register_tokens" | "storage_tokens" => Some("reg_token".into()),
-        _ => Some(name.replace(".mlp.w12.", ".mlp.fc1.").replace(".mlp.w3.", ".mlp.fc2.")),
     }
 }
 

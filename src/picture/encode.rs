@@ -160,7 +160,7 @@ pub fn save(path: &Path, rgb: &RgbImage, alpha: Option<&GrayImage>, options: &Sa
 }
 
 /// Whether two paths lead to one file, by links of any kind too.
-fn same_file(a: &Path, b: &Path) -> bool {
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

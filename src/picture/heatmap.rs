@@ -142,7 +142,8 @@ fn with_bar(picture: &RgbImage, top: f32) -> RgbImage {
 }
 
 /// Three significant digits, plain or with an exponent.
-fn number(value: f32) -> String {
+#[must_use]
+pub fn number(value: f32) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         v if !(0.001..10_000.0).contains(&v) => format!("{value:.2e}"),

@@ -7,6 +7,7 @@ pub mod detail;
 pub mod encode;
 mod header;
 pub mod heatmap;
+pub mod lettering;
 pub mod limits;
 pub mod metadata;
 pub mod npy;

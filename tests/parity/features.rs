@@ -65,6 +65,21 @@ fn backbones_in_their_own_files_give_timms_tokens() {
     }
 }
 
+/// DINOv2 and DINOv3 as the transformers library and Meta publish them, by the same loader.
+#[test]
+fn other_libraries_layouts_give_their_tokens() {
+    let names = folders("vit_layouts");
+    assert!(names.len() >= 6, "{names:?}");
+    for name in names {
+        let folder = BackboneFolder::open(&path(&format!("vit_layouts/{name}"))).expect("a backbone");
+        let distance = worst_distance(&folder, &format!("vit_layouts/{name}/io.safetensors"));
+        println!("{name}: relative L2 {distance:.1e}");
+        assert!(distance <= TOLERANCE, "{name} strays by {distance:.1e}");
+        // Every tensor counts, the mask of biases and the periods too.
+        assert!(folder.weights.unused().is_empty(), "{name}: {:?}", folder.weights.unused());
+    }
+}
+
 #[test]
 fn a_flat_fit3d_pickle_needs_no_config() {
     let cache = tempfile::tempdir().expect("a folder");

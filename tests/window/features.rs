@@ -198,7 +198,7 @@ fn pointing_tells_of_a_patch_and_a_click_holds_it() {
     assert!(told(&h, 1).contains("Row 8, column 11"), "{}", told(&h, 1));
     press(&mut h, here);
     until(&mut h, "what is held", |h| has(h, "Patch in row 8, column 11"));
-    assert!(has_part(&h, "Nearest patches"));
+    until(&mut h, "the nearest patches", |h| has_part(h, "Nearest patch 1: "));
     let there = at(&h, 1, 0.1, 0.1);
     point(&mut h, there);
     assert!(!told(&h, 1).contains("Cosine 1.00"), "it is still compared with what is held");
@@ -222,6 +222,102 @@ fn pointing_tells_of_a_patch_and_a_click_holds_it() {
     h.step();
     h.step();
     assert!(before.contains("column 11") && told(&h, 1).contains("column 12"), "{before} then {}", told(&h, 1));
+}
+
+#[test]
+fn scales_end_at_percentiles_or_at_values_and_the_nearest_patches_are_told() {
+    let window = Window::new();
+    let mut h = looking(&window);
+    // By its key, as the help says.
+    h.key_press_modifiers(egui::Modifiers::ALT, Key::N);
+    h.step();
+    until(&mut h, "the map of norms", |h| has_part(h, "Pane 1: A, Original, Norm"));
+    assert!(has(&h, "Percentiles"));
+    until(&mut h, "the map itself", |h| !has_part(h, "in the making"));
+    h.step();
+    click(&mut h, "Values");
+    // What was seen stays: the ends are those of the percentiles.
+    let end = |h: &Harness<'_, Glassbox>, name: &str| {
+        h.get_by_role_and_label(Role::Slider, name).accesskit_node().numeric_value().unwrap()
+    };
+    let (from, to) = (end(&h, "Scale from"), end(&h, "Scale to"));
+    assert!(from > 0.0 && to > from, "{from} to {to}");
+    slide(&mut h, "Scale to", to + 1.0);
+    assert!((end(&h, "Scale to") - to - 1.0).abs() < 0.06);
+    h.key_press_modifiers(egui::Modifiers::ALT, Key::S);
+    h.step();
+    let here = at(&h, 1, 0.51, 0.52);
+    press(&mut h, here);
+    until(&mut h, "the nearest", |h| has_part(h, "Nearest patch 5: row"));
+    assert!(!has_part(&h, "Nearest patch 1: row 8, column 11,"), "a patch is not its own neighbour");
+    let first = h.query_all_by_label_contains("Nearest patch 1: ").next().unwrap().accesskit_node().label().unwrap();
+    let place = first.trim_start_matches("Nearest patch 1: ").split(", cosine").next().unwrap().to_owned();
+    click(&mut h, &first);
+    until(&mut h, "that patch", |h| has(h, &format!("Patch in {place}")));
+    slide(&mut h, "Scale from", -0.5);
+    click(&mut h, "Percentiles");
+    assert_eq!(end(&h, "Scale to"), 99.0);
+    click(&mut h, "Usual display");
+    assert_eq!(end(&h, "Scale to"), 1.0);
+}
+
+#[test]
+fn a_chosen_cluster_that_is_gone_is_told_and_comes_back() {
+    let window = Window::new();
+    let mut h = looking(&window);
+    h.key_press_modifiers(egui::Modifiers::ALT, Key::K);
+    h.step();
+    until(&mut h, "eight clusters", |h| rows(h) == 8);
+    for cluster in 1..=8 {
+        click(&mut h, &format!("Choose cluster {cluster}"));
+    }
+    assert!(has(&h, "Use 8 clusters as region"));
+    slide(&mut h, "How many", 3.0);
+    until(&mut h, "three clusters", |h| rows(h) == 3);
+    until(&mut h, "what is gone", |h| has_part(h, "5 chosen clusters are not among these 3"));
+    // They are in no region until they are back.
+    assert!(has(&h, "Use 3 clusters as region"));
+    slide(&mut h, "How many", 8.0);
+    until(&mut h, "eight again", |h| rows(h) == 8);
+    until(&mut h, "nothing gone", |h| !has_part(h, "not among these"));
+    slide(&mut h, "How many", 3.0);
+    until(&mut h, "three clusters", |h| rows(h) == 3);
+    click(&mut h, "Forget what was chosen");
+    assert!(!has_part(&h, "not among these") && has(&h, "Use 3 clusters as region"));
+}
+
+#[test]
+fn panes_and_tools_have_keys_and_the_help_names_them() {
+    let window = Window::new();
+    window.settings(&settings("dark", "edit", 280));
+    let mut h = window.open(Some("lake village.png"));
+    until(&mut h, "the picture", |h| has(h, "Wish"));
+    h.key_press_modifiers(egui::Modifiers::COMMAND, Key::Num2);
+    until(&mut h, "the map", |h| has_part(h, "These explain"));
+    let alt = |h: &mut Harness<'_, Glassbox>, key| {
+        h.key_press_modifiers(egui::Modifiers::ALT, key);
+        h.step();
+        h.step();
+    };
+    alt(&mut h, Key::Num4);
+    until(&mut h, "four panes", |h| has_part(h, "Pane 4: "));
+    h.key_press_modifiers(egui::Modifiers::COMMAND | egui::Modifiers::SHIFT, Key::L);
+    h.step();
+    h.step();
+    assert!(has(&h, "Panes are not linked"));
+    alt(&mut h, Key::Num1);
+    assert!(!has_part(&h, "Pane 2: "));
+    alt(&mut h, Key::S);
+    alt(&mut h, Key::B);
+    let (from, to) = (at(&h, 1, 0.2, 0.2), at(&h, 1, 0.6, 0.6));
+    drag(&mut h, &[from, to]);
+    until(&mut h, "the box", |h| has(h, "Use the shape as region"));
+    h.key_press(Key::Questionmark);
+    h.step();
+    h.step();
+    for words in ["PCA map", "Similarity map", "Four panes", "Link panes, or not", "Draw a lasso", "Features lens"] {
+        assert!(has(&h, words), "{words} is not in the help");
+    }
 }
 
 #[test]
@@ -326,14 +422,17 @@ fn results_are_brought_out() {
     let export = |h: &mut Harness<'static, Glassbox>, name: &str, what: &str| {
         let path = window.path(name);
         *window.answers.0.lock().unwrap() = Some(path.clone());
-        click(h, "Export map");
+        if !has(h, what) {
+            click(h, "Export map");
+        }
         click(h, what);
         until(h, name, |_| path.exists());
         path
     };
     let maps = export(&mut h, "maps.png", "What is shown, at full size (PNG)…");
     let picture = glassbox::picture::decode::open(&maps, &glassbox::picture::limits::DecodeLimits::default()).unwrap();
-    assert_eq!(picture.size(), (320, 240));
+    // Below the map stands what it shows.
+    assert!(picture.size().0 == 320 && picture.size().1 > 260, "{:?}", picture.size());
     let numbers = std::fs::read(export(&mut h, "features.npy", "Features (NPY)…")).unwrap();
     assert!(
         String::from_utf8_lossy(&numbers[..100]).contains("(15, 20, 32)"),
@@ -345,6 +444,7 @@ fn results_are_brought_out() {
     until(&mut h, "the clusters", |h| rows(h) == 8);
     let table = std::fs::read_to_string(export(&mut h, "clusters.csv", "Clusters (CSV, and PNG of indices)…")).unwrap();
     assert_eq!(table.lines().count(), 9);
+    assert!(table.starts_with("cluster,name,colour,patches,share"), "{table}");
     until(&mut h, "the indices", |_| window.path("clusters.png").exists());
     let indices: Picture = glassbox::picture::decode::open(
         &window.path("clusters.png"),
@@ -352,6 +452,30 @@ fn results_are_brought_out() {
     )
     .unwrap();
     assert!(indices.rgb.pixels().all(|pixel| (1..=8).contains(&pixel.0[0])));
+    // A map of clusters has a legend with their colours, also of those that are small; without one it is the picture's size.
+    let legend = export(&mut h, "legend.png", "What is shown, at full size (PNG)…");
+    let legend = glassbox::picture::decode::open(&legend, &glassbox::picture::limits::DecodeLimits::default()).unwrap();
+    let below: std::collections::HashSet<[u8; 3]> =
+        legend.rgb.enumerate_pixels().filter(|(_, y, _)| *y >= 240).map(|(_, _, pixel)| pixel.0).collect();
+    for line in table.lines().skip(1) {
+        let hex = line.split(',').nth(2).unwrap().trim_start_matches('#');
+        let colour = [0, 2, 4].map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+        assert!(below.contains(&colour), "{line} is not in the legend");
+    }
+    click(&mut h, "Export map");
+    click(&mut h, "Title, colour bar and legend below");
+    let plain = export(&mut h, "plain.png", "What is shown, at full size (PNG)…");
+    let plain = glassbox::picture::decode::open(&plain, &glassbox::picture::limits::DecodeLimits::default()).unwrap();
+    assert_eq!(plain.size(), (320, 240));
+    // The numbers of clusters are never written over the picture itself.
+    let source = std::fs::read(window.path("lake village.png")).unwrap();
+    *window.answers.0.lock().unwrap() = Some(window.path("lake village.csv"));
+    if !has(&h, "Clusters (CSV, and PNG of indices)…") {
+        click(&mut h, "Export map");
+    }
+    click(&mut h, "Clusters (CSV, and PNG of indices)…");
+    until(&mut h, "the refusal", |h| has_part(h, "choose another name"));
+    assert_eq!(std::fs::read(window.path("lake village.png")).unwrap(), source);
     // The basis comes back.
     click(&mut h, "PCA");
     click(&mut h, "Load a basis…");

@@ -278,7 +278,7 @@ fn features_similarity() {
         h.drag_at(at);
         h.step();
         h.drop_at(at);
-        until(&mut h, "what is held", |h| has_part(h, "Nearest patches"));
+        until(&mut h, "what is held", |h| has_part(h, "Nearest patch 1: "));
         drawn(h)
     });
 }

@@ -80,6 +80,8 @@ pub(super) struct ClustersOfGrid {
     pub(super) clustering: Arc<Clustering>,
     /// Which of the clustering's grids it is.
     pub(super) place: usize,
+    /// Patches of this grid in every cluster.
+    pub(super) sizes: Arc<Vec<usize>>,
     /// All grids that were clustered together.
     pub(super) group: Arc<Vec<u64>>,
 }
@@ -194,7 +196,18 @@ impl Analysis {
                 let clustering = Arc::new(clustering);
                 let ids = Arc::new(group.iter().map(|seen| seen.id).collect::<Vec<_>>());
                 for (at, seen) in group.iter().enumerate() {
-                    let of = ClustersOfGrid { clustering: Arc::clone(&clustering), place: at, group: Arc::clone(&ids) };
+                    let mut sizes = vec![0; clustering.clusters()];
+                    for label in clustering.labels(at) {
+                        if let Some(size) = sizes.get_mut(usize::from(*label)) {
+                            *size += 1;
+                        }
+                    }
+                    let of = ClustersOfGrid {
+                        clustering: Arc::clone(&clustering),
+                        place: at,
+                        sizes: Arc::new(sizes),
+                        group: Arc::clone(&ids),
+                    };
                     found.by_grid.insert(seen.id, of);
                 }
                 found.groups.insert((width, place), clustering);

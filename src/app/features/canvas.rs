@@ -14,6 +14,7 @@ use super::panes::{self, MapKind};
 use super::query::{Query, Subject, patch_under};
 use super::{PaneNow, Tool, how, in_the_middle};
 use crate::app::Glassbox;
+use crate::app::commands::Command;
 use crate::app::document::Document;
 use crate::app::icons::Icon;
 use crate::app::theme::{self, palette, radius, space};
@@ -286,7 +287,7 @@ impl Glassbox {
         texture.paint(&painter, spot.picture, Color32::WHITE);
         self.textures.insert(version.id, texture);
         let held_up = !ui.ctx().text_edit_focused() && ui.input(|i| i.key_down(Key::Backslash));
-        let state = self.update_map(index);
+        let state = self.update_map(ui.ctx(), index);
         if !held_up {
             let display = &self.settings.now.features.display;
             let (how, opacity, grid) = (display.upsampling, display.opacity as f32, display.grid);
@@ -304,7 +305,7 @@ impl Glassbox {
                 State::Says(..) => {}
             }
         }
-        self.marks(ui, &painter, index, spot);
+        self.marks(&painter, index, spot);
         match state {
             State::Drawn => self.bar_of(&painter, ui, index, spot),
             State::Waits => self.waiting(ui, &painter, index, spot),
@@ -331,11 +332,11 @@ impl Glassbox {
         let Some(now) = self.features.nows.get(index) else { return true };
         let looks = [Some(&now.sight), now.other.as_ref()].into_iter().flatten().any(|s| matches!(s, Sight::OnItsWay));
         let counts = matches!(now.pane.map, MapKind::Pca | MapKind::Clusters) && self.features.analysis.is_working();
-        looks || counts || self.features.paints.get(index).is_some_and(|paint| paint.provisional)
+        looks || counts || self.features.paints.get(index).is_some_and(|paint| paint.provisional || paint.is_making())
     }
 
     /// Makes the pane's map if it is not the one that is there.
-    fn update_map(&mut self, index: usize) -> State {
+    fn update_map(&mut self, ctx: &egui::Context, index: usize) -> State {
         while self.features.paints.len() <= index {
             self.features.paints.push(Paint::default());
         }
@@ -364,16 +365,16 @@ impl Glassbox {
                 return State::Says(words, false);
             }
             Recipe::Mark(mark) if self.features.paints[index].has(mark) => return State::Drawn,
-            Recipe::Mark(mark) => ingredients.make(kind, &seen).map(|content| (mark, content)),
+            Recipe::Mark(mark) => ingredients.maker(kind, &seen).map(|maker| (mark, maker)),
         };
-        let Some((mark, content)) = made else { return State::Waits };
-        self.features.paints[index].take(mark, content, seen.tokens.patches.placement());
-        State::Drawn
+        let Some((mark, maker)) = made else { return State::Waits };
+        let (paint, place) = (&mut self.features.paints[index], seen.tokens.patches.placement());
+        if paint.make(ctx, mark, (kind, seen.id), maker, place) { State::Drawn } else { State::Waits }
     }
 
     /// The patch under the cursor in every pane, what is held, what is drawn.
-    fn marks(&self, ui: &Ui, painter: &Painter, index: usize, spot: &Spot) {
-        let p = palette(ui.ctx());
+    /// Maps are of any colour: marks have the same colours in both themes.
+    fn marks(&self, painter: &Painter, index: usize, spot: &Spot) {
         let now = &self.features.nows[index];
         let place = now.seen().map(|seen| seen.tokens.patches.placement());
         let linked = self.settings.now.features.linked;
@@ -391,25 +392,32 @@ impl Glassbox {
                 None => {}
             }
         }
+        if now.pane.map == MapKind::Similarity {
+            self.nearest_marks(painter, index, spot);
+        }
         if let Some(held) = self.features.held.as_ref().filter(|held| held.version == now.version) {
             match &held.subject {
                 Subject::Point(at) => {
                     if let Some((place, (row, column))) =
                         place.and_then(|place| Some((place, patch_under(place, *at)?)))
                     {
-                        outline_rect(painter, patch_rect(spot.picture, place, row, column).expand(1.0), p.accent);
+                        outline_rect(
+                            painter,
+                            patch_rect(spot.picture, place, row, column).expand(1.0),
+                            theme::DARK.accent,
+                        );
                     }
                 }
                 Subject::Box(rect) => {
                     outline_rect(
                         painter,
                         Rect::from_two_pos(spot.on_screen(rect.min), spot.on_screen(rect.max)),
-                        p.accent,
+                        theme::DARK.accent,
                     );
                 }
                 Subject::Lasso(points) => {
                     let points: Vec<Pos2> = points.iter().map(|at| spot.on_screen(*at)).collect();
-                    outline(painter, points, p.accent);
+                    outline(painter, points, theme::DARK.accent);
                 }
                 Subject::Class | Subject::Register(_) => {}
             }
@@ -425,6 +433,23 @@ impl Glassbox {
         }
     }
 
+    /// The patches that look most like what is held, with their places among them.
+    fn nearest_marks(&self, painter: &Painter, index: usize, spot: &Spot) {
+        if !self.settings.now.features.display.nearest || self.features.held.is_none() {
+            return;
+        }
+        let Some((_, place)) = self.features.paints[index].map() else { return };
+        for (at, found) in self.features.nearest_patches(index).iter().enumerate() {
+            let rect = patch_rect(spot.picture, place, found.row, found.column);
+            outline_rect(painter, rect, Color32::WHITE);
+            let words = painter.layout_no_wrap((at + 1).to_string(), theme::small(), Color32::WHITE);
+            let tag = Rect::from_min_size(rect.left_top(), words.size() + vec2(6.0, 0.0));
+            let tag = tag.translate(vec2(0.0, -tag.height()));
+            painter.rect_filled(tag, CornerRadius::same(2), Color32::from_black_alpha(190));
+            painter.galley(tag.min + vec2(3.0, 0.0), words, Color32::WHITE);
+        }
+    }
+
     fn bar_of(&self, painter: &Painter, ui: &Ui, index: usize, spot: &Spot) {
         let Some((super::maps::Content::Values { values, range, scale, .. }, place)) =
             self.features.paints[index].map()
@@ -436,11 +461,7 @@ impl Glassbox {
             let (row, column) = patch_under(place, at)?;
             values.get(row * place.columns + column).copied()
         });
-        let title = match self.features.nows[index].pane.map {
-            MapKind::Similarity => "Cosine",
-            MapKind::Norm => "Length of the features",
-            _ => "1 − cosine",
-        };
+        let title = self.features.nows[index].pane.map.unit();
         let corner = spot.body.left_bottom() + vec2(space::M, -space::M);
         let colour = |t: f32| {
             let [r, g, b] = scale.colour(t).0;
@@ -574,7 +595,8 @@ impl Glassbox {
         };
         let clicked = ui
             .scope_builder(egui::UiBuilder::new().max_rect(place), |ui| {
-                IconButton::new(icon, name).help(help).selected(linked).show(ui).clicked()
+                let button = IconButton::new(icon, name).help(help).shortcut(Command::LinkPanes.keys(ui.ctx()));
+                button.selected(linked).show(ui).clicked()
             })
             .inner;
         if clicked {

@@ -47,7 +47,7 @@ impl Glassbox {
         } else {
             "The model whose features are shown"
         };
-        let button = button.on_hover_text(help);
+        let button = button.on_hover_text(format!("{title}\n\n{help}"));
         let offers = self.features.backbones.list(&self.settings.now.features.folders);
         let mut chosen = None;
         Popup::menu(&button).show(|ui| {

@@ -55,7 +55,7 @@ impl Glassbox {
         }
         let seen = self.features.active_now().and_then(PaneNow::seen).map(|seen| seen.id);
         let Some((_, of)) = seen.and_then(|id| self.features.analysis.clusters(id)) else { return };
-        let labels = of.clustering.labels(of.place);
+        let patches = of.clustering.labels(of.place).len().max(1);
         let places = of.clustering.colours();
         let as_paper = self.settings.now.features.clusters.as_paper;
         let rows: Vec<Row> = places
@@ -64,7 +64,7 @@ impl Glassbox {
             .map(|(label, place)| Row {
                 label,
                 place: *place,
-                size: labels.iter().filter(|at| usize::from(**at) == label).count(),
+                size: of.sizes.get(label).copied().unwrap_or(0),
                 colour: cluster_colour(as_paper, label, *place, places.len()),
             })
             .collect();
@@ -87,11 +87,39 @@ impl Glassbox {
         } else {
             hint(ui, "Click a cluster, here or in the picture, to choose it for a region.");
         }
-        let patches = labels.len().max(1);
+        self.chosen_that_are_gone(ui, &rows);
         ui.spacing_mut().item_spacing.y = 3.0;
         for row in rows.iter().filter(|row| row.size > 0 || together == 1) {
             self.cluster_row(ui, row, patches);
         }
+    }
+
+    /// What was chosen and is not among these clusters: it comes back with the number at which it was chosen, as clusters
+    /// keep their place in the palette.
+    fn chosen_that_are_gone(&mut self, ui: &mut Ui, rows: &[Row]) {
+        let gone: Vec<usize> =
+            self.features.chosen.iter().copied().filter(|place| rows.iter().all(|row| row.place != *place)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let named: Vec<&str> = gone
+            .iter()
+            .filter_map(|place| self.features.names.get(place).map(|name| name.trim()))
+            .filter(|name| !name.is_empty())
+            .collect();
+        let words = match (gone.len(), named.as_slice()) {
+            (1, [name]) => format!("“{name}” was chosen and is not among these {} clusters.", rows.len()),
+            (1, _) => format!("A chosen cluster is not among these {}.", rows.len()),
+            (count, _) => format!("{count} chosen clusters are not among these {}.", rows.len()),
+        };
+        ui.horizontal(|ui| {
+            hint(ui, words).on_hover_text("It is chosen again when it comes back; it is in no region until then");
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if IconButton::new(Icon::Close, "Forget what was chosen").small().show(ui).clicked() {
+                    self.features.chosen.retain(|place| !gone.contains(place));
+                }
+            });
+        });
     }
 
     fn cluster_row(&mut self, ui: &mut Ui, row: &Row, patches: usize) {

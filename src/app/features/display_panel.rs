@@ -2,6 +2,7 @@
 
 use egui::{ComboBox, Ui};
 
+use super::maps::Content;
 use super::panes::MapKind;
 use super::settings::Display;
 use crate::app::Glassbox;
@@ -59,14 +60,50 @@ impl Glassbox {
                 .response
                 .accessible_name("Colours of the scale");
         });
-        if map == MapKind::Similarity {
-            return;
-        }
-        if map == MapKind::Norm {
-            let low = Scale::new(0.0..=25.0, usual.low, 1.0, 0).suffix(" %");
-            labelled(ui, "Scale from", "The percentile at the beginning of the colours.", &mut display.low, &low);
-        }
-        let high = Scale::new(75.0..=100.0, usual.high, 1.0, 0).suffix(" %");
-        labelled(ui, "Scale to", "The percentile at the end of the colours.", &mut display.high, &high);
+        self.ends_of_scale(ui, map);
     }
+
+    /// Where the colours begin and end: percentiles of the map, or values that are typed or dragged.
+    fn ends_of_scale(&mut self, ui: &mut Ui, map: MapKind) {
+        let range = match self.features.paints.get(self.features.active).and_then(|paint| paint.map()) {
+            Some((Content::Values { range, .. }, _)) => Some(*range),
+            _ => None,
+        };
+        let (display, usual) = (&mut self.settings.now.features.display, Display::default());
+        let (ends, usual, bounds, step) = match map {
+            MapKind::Similarity => (&mut display.similarity, usual.similarity, (-1.0, 1.0), 0.01),
+            MapKind::Difference => (&mut display.difference, usual.difference, (0.0, 2.0), 0.005),
+            _ => {
+                let top = f64::from(range.map_or(50.0, |range| range.1)).max(usual.norm.to).max(display.norm.to);
+                (&mut display.norm, usual.norm, (0.0, (top * 1.5).ceil()), 0.1)
+            }
+        };
+        let mut fixed = ends.fixed;
+        if segmented(ui, "Ends of the colours", &mut fixed, &[(false, "Percentiles"), (true, "Values")]) {
+            ends.fixed = fixed;
+            // What is seen stays as it is until an end is moved.
+            if let Some((low, high)) = range.filter(|_| fixed) {
+                (ends.from, ends.to) = (round_to(low, step), round_to(high, step));
+            }
+        }
+        if ends.fixed {
+            let decimals = if step < 0.01 { 3 } else { 2 };
+            let from = Scale::new(bounds.0..=bounds.1, usual.from, step, decimals);
+            labelled(ui, "Scale from", "The value at the beginning of the colours.", &mut ends.from, &from);
+            let to = Scale::new(bounds.0..=bounds.1, usual.to, step, decimals);
+            labelled(ui, "Scale to", "The value at the end of the colours.", &mut ends.to, &to);
+            if ends.to <= ends.from {
+                hint(ui, "The end lies before the beginning: everything is one colour.");
+            }
+        } else {
+            let low = Scale::new(0.0..=50.0, usual.low, 1.0, 0).suffix(" %");
+            labelled(ui, "Scale from", "The percentile at the beginning of the colours.", &mut ends.low, &low);
+            let high = Scale::new(50.0..=100.0, usual.high, 1.0, 0).suffix(" %");
+            labelled(ui, "Scale to", "The percentile at the end of the colours.", &mut ends.high, &high);
+        }
+    }
+}
+
+fn round_to(value: f32, step: f64) -> f64 {
+    (f64::from(value) / step).round() * step
 }

@@ -16,6 +16,7 @@ use crate::app::icons::Icon;
 use crate::app::opening::Purpose;
 use crate::app::widgets::buttons::TextButton;
 use crate::features::Placement;
+use crate::features::legend::{self, Entry, Key, Legend};
 use crate::features::upsample::{Upsampling, labels};
 use crate::picture::encode::{self, SaveOptions};
 use crate::picture::{atomic, npy};
@@ -78,6 +79,8 @@ impl What {
 struct Shot {
     rgb: Arc<RgbImage>,
     map: Option<(Content, Placement)>,
+    /// What is written below, where that is wanted.
+    legend: Option<Legend>,
 }
 
 /// Pixels of an exported picture of all panes; beyond, panes become smaller.
@@ -98,7 +101,7 @@ impl Glassbox {
             }
             ui.separator();
             let bar = &mut self.settings.now.features.display.bar_in_files;
-            ui.checkbox(bar, "Colour bar in the picture");
+            ui.checkbox(bar, "Title, colour bar and legend below");
         });
         if let Some(what) = chosen {
             self.ask_where_to_export_features(ui.ctx(), what);
@@ -160,11 +163,9 @@ impl Glassbox {
 
     fn export_screen(&self, ctx: &Context, path: PathBuf) -> Option<Background<Vec<String>>> {
         let document = self.document.as_ref()?;
-        let shots: Vec<Shot> = self
-            .features
-            .nows
-            .iter()
-            .enumerate()
+        let display = &self.settings.now.features.display;
+        let (how, opacity, with_legends) = (display.upsampling, display.opacity as f32, display.bar_in_files);
+        let shots: Vec<Shot> = (self.features.nows.iter().enumerate())
             .map(|(index, now)| Shot {
                 rgb: Arc::clone(&now.rgb),
                 map: self
@@ -173,20 +174,72 @@ impl Glassbox {
                     .get(index)
                     .and_then(|paint| paint.map())
                     .map(|(content, place)| (content.clone(), place.clone())),
+                legend: with_legends.then(|| self.legend(index, now)),
             })
             .collect();
-        let display = &self.settings.now.features.display;
-        let (how, opacity, bar) = (display.upsampling, display.opacity as f32, display.bar_in_files);
         let source = document.original().picture.path.clone();
         let ctx = ctx.clone();
         Some(Background::start("export maps", move || {
-            let picture = compose(&shots, how, opacity, bar);
+            let picture = compose(&shots, how, opacity);
             let options = SaveOptions { protected: source.into_iter().collect(), ..SaveOptions::default() };
             let saved = encode::save(&path, &picture, None, &options).map_err(|error| error.to_string());
             ctx.request_repaint();
             let saved = saved?;
             Ok(std::iter::once(format!("Exported {}", path.display())).chain(saved.notes).collect())
         }))
+    }
+
+    /// How the map of a pane is to be read.
+    fn legend(&self, index: usize, now: &PaneNow) -> Legend {
+        let features = &self.features;
+        let model = match now.pane.slot {
+            Slot::Both => "A + B".to_owned(),
+            slot => self.model_name(slot).map(|name| features.backbones.title(&name)).unwrap_or_default(),
+        };
+        let mut title = format!("{}, {model}, {}", now.title, now.pane.map.title());
+        let place = now.seen().map(|seen| seen.tokens.patches.placement());
+        let key = match features.paints.get(index).and_then(|paint| paint.map()) {
+            Some((Content::Values { range, scale, .. }, _)) => {
+                if let (MapKind::Similarity, Some(query), Some(place)) = (now.pane.map, features.query(), place) {
+                    title.push_str(&format!(" to {}", query.subject.words(place)));
+                }
+                Key::Bar { scale: *scale, range: *range, unit: now.pane.map.unit().to_owned() }
+            }
+            Some((Content::Labels { .. }, _)) => Key::Clusters(self.entries(now)),
+            _ => {
+                let basis =
+                    now.seen().and_then(|seen| features.analysis.pca(seen.id)).map(|(_, of)| of.basis.explained());
+                if let Some(explained) = basis.filter(|_| now.pane.map == MapKind::Pca) {
+                    let components = self.settings.now.features.pca.components;
+                    let part = |at: usize| {
+                        format!("{} ({:.0} %)", at + 1, 100.0 * explained.get(at).copied().unwrap_or_default())
+                    };
+                    let [red, green, blue] = components.map(part);
+                    title.push_str(&format!(": components {red}, {green}, {blue} as red, green, blue"));
+                }
+                Key::None
+            }
+        };
+        Legend { title, key }
+    }
+
+    /// The clusters of a pane that are shown in it, the largest first.
+    fn entries(&self, now: &PaneNow) -> Vec<Entry> {
+        let Some((_, of)) = now.seen().and_then(|seen| self.features.analysis.clusters(seen.id)) else {
+            return Vec::new();
+        };
+        let as_paper = self.settings.now.features.clusters.as_paper;
+        let places = of.clustering.colours();
+        let all = of.sizes.iter().sum::<usize>().max(1);
+        let mut entries = Vec::new();
+        for (label, (place, size)) in places.iter().zip(of.sizes.iter()).enumerate() {
+            if *size > 0 && !self.features.hidden.contains(place) {
+                let [r, g, b, _] = super::maps::cluster_colour(as_paper, label, *place, places.len()).to_array();
+                let name = self.features.cluster_name(*place, label);
+                entries.push(Entry { colour: Rgb([r, g, b]), name, share: *size as f32 / all as f32 });
+            }
+        }
+        entries
     }
 
     fn export_numbers(&self, ctx: &Context, path: PathBuf) -> Option<Background<Vec<String>>> {
@@ -214,17 +267,19 @@ impl Glassbox {
         let of = of.clone();
         let as_paper = self.settings.now.features.clusters.as_paper;
         let places = of.clustering.colours();
-        let mut table = String::from("cluster,name,colour,patches\n");
+        let mut table = String::from("cluster,name,colour,patches,share\n");
         let own = of.clustering.labels(of.place).to_vec();
         for (label, place) in places.iter().enumerate() {
             let colour = super::maps::cluster_colour(as_paper, label, *place, places.len());
             let name = self.features.cluster_name(*place, label).replace('"', "\"\"");
-            let size = own.iter().filter(|at| usize::from(**at) == label).count();
+            let size = of.sizes.get(label).copied().unwrap_or(0);
+            let share = size as f32 / own.len().max(1) as f32;
             let [r, g, b, _] = colour.to_array();
-            table.push_str(&format!("{},\"{name}\",#{r:02x}{g:02x}{b:02x},{size}\n", label + 1));
+            table.push_str(&format!("{},\"{name}\",#{r:02x}{g:02x}{b:02x},{size},{share:.4}\n", label + 1));
         }
         let (place, rgb) = (seen.tokens.patches.placement().clone(), Arc::clone(&now.rgb));
         let how = self.settings.now.features.display.upsampling;
+        let source = self.document.as_ref().and_then(|document| document.original().picture.path.clone());
         let ctx = ctx.clone();
         Some(Background::start("export clusters", move || {
             let size = rgb.dimensions();
@@ -232,6 +287,13 @@ impl Glassbox {
             let numbers: Vec<u8> =
                 labels(&own, &place, size, how, Some(&rgb)).into_iter().map(|label| label.min(254) as u8 + 1).collect();
             let indices = path.with_extension("png");
+            if source.is_some_and(|source| encode::same_file(&source, &indices)) {
+                ctx.request_repaint();
+                return Err(format!(
+                    "The clusters' numbers would be written over the opened picture {}; choose another name.",
+                    indices.display()
+                ));
+            }
             let written = image::GrayImage::from_raw(size.0, size.1, numbers)
                 .ok_or_else(|| "the map has another size".to_owned())
                 .and_then(|grey| {
@@ -277,12 +339,12 @@ impl Slot {
 }
 
 /// The panes side by side, as they lie on the screen, each with its map over its picture.
-fn compose(shots: &[Shot], how: Upsampling, opacity: f32, bar: bool) -> RgbImage {
+fn compose(shots: &[Shot], how: Upsampling, opacity: f32) -> RgbImage {
     let columns = if shots.len() == 4 { 2 } else { shots.len().max(1) };
     let gap = if shots.len() > 1 { 8 } else { 0 };
     let whole: f64 = shots.iter().map(|shot| f64::from(shot.rgb.width()) * f64::from(shot.rgb.height())).sum();
     let share = (MOST_PIXELS / whole.max(1.0)).sqrt().min(1.0);
-    let pictures: Vec<RgbImage> = shots.iter().map(|shot| draw(shot, how, opacity, share, bar)).collect();
+    let pictures: Vec<RgbImage> = shots.iter().map(|shot| draw(shot, how, opacity, share)).collect();
     if pictures.len() == 1 {
         return pictures.into_iter().next().unwrap_or_default();
     }
@@ -304,7 +366,7 @@ fn compose(shots: &[Shot], how: Upsampling, opacity: f32, bar: bool) -> RgbImage
     sheet
 }
 
-fn draw(shot: &Shot, how: Upsampling, opacity: f32, share: f64, bar: bool) -> RgbImage {
+fn draw(shot: &Shot, how: Upsampling, opacity: f32, share: f64) -> RgbImage {
     let side = |v: u32| ((f64::from(v) * share) as u32).max(1);
     let size = (side(shot.rgb.width()), side(shot.rgb.height()));
     let mut picture = if size == shot.rgb.dimensions() {
@@ -323,20 +385,8 @@ fn draw(shot: &Shot, how: Upsampling, opacity: f32, share: f64, bar: bool) -> Rg
         let above = over.to_array();
         *pixel = Rgb([mix(pixel.0[0], above[0]), mix(pixel.0[1], above[1]), mix(pixel.0[2], above[2])]);
     }
-    match content {
-        Content::Values { scale, .. } if bar => {
-            // A bar without letters: its ends are told where the map is exported.
-            let height = (size.1 / 40).max(6);
-            let mut with_bar = RgbImage::from_pixel(size.0, size.1 + height, Rgb([255; 3]));
-            image::imageops::replace(&mut with_bar, &picture, 0, 0);
-            for x in 0..size.0 {
-                let colour = scale.colour(x as f32 / (size.0.max(2) - 1) as f32);
-                for y in size.1 + 2..size.1 + height {
-                    with_bar.put_pixel(x, y, colour);
-                }
-            }
-            with_bar
-        }
-        _ => picture,
+    match &shot.legend {
+        Some(legend) => legend::below(&picture, legend),
+        None => picture,
     }
 }

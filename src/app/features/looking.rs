@@ -71,6 +71,7 @@ struct LookKey {
     device: DeviceChoice,
     precision: Precision,
     size: super::settings::Size,
+    padded: bool,
     normed: bool,
     imagenet: bool,
 }
@@ -308,6 +309,7 @@ impl Looking {
             device: how.device,
             precision: how.precision,
             size: settings.size,
+            padded: settings.padded,
             normed: settings.normed,
             imagenet: settings.imagenet,
         };

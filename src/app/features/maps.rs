@@ -11,7 +11,7 @@ use super::analysis::Analysis;
 use super::looking::{Seen, sentence};
 use super::panes::MapKind;
 use super::settings::FeatureSettings;
-use crate::features::colour::{ColourScale, palette, percentiles, tab20};
+use crate::features::colour::{ColourScale, palette, tab20};
 use crate::features::pca::{Colouring, Scores};
 use crate::features::upsample::{self, Upsampling};
 use crate::features::{Placement, similarity};
@@ -27,6 +27,9 @@ pub(super) enum Content {
     Labels { labels: Arc<Vec<u16>>, colours: Arc<Vec<Color32>> },
 }
 
+/// The features that similarity is asked about and a number that changes with them, or why there are none.
+pub(super) type Asked = Result<(u64, Arc<Vec<f32>>), String>;
+
 /// What a map is made of besides the pane's own features.
 pub(super) struct Ingredients<'a> {
     pub(super) analysis: &'a Analysis,
@@ -34,7 +37,7 @@ pub(super) struct Ingredients<'a> {
     /// Places in the palette of clusters that are not drawn.
     pub(super) hidden: &'a BTreeSet<usize>,
     /// What similarity is asked about: the features, and a number that changes with them.
-    pub(super) query: Option<Result<(u64, Vec<f32>), String>>,
+    pub(super) query: Option<Asked>,
     /// Below this cosine nothing is drawn.
     pub(super) cut: Option<f32>,
     /// What the features are held against.
@@ -63,7 +66,6 @@ impl Ingredients<'_> {
     /// Whether the map of these features can be made, without making it.
     pub(super) fn recipe(&self, kind: MapKind, seen: &Seen) -> Recipe {
         let display = &self.settings.display;
-        let ends = (display.low.to_bits(), display.high.to_bits(), display.scale);
         let waits = |fault: Option<&str>| match fault {
             Some(fault) => Recipe::Says(fault.to_owned()),
             None => Recipe::Waits,
@@ -96,14 +98,14 @@ impl Ingredients<'_> {
                 Some(Err(words)) => Recipe::Says(words.clone()),
                 Some(Ok((number, vector))) if vector.len() == seen.tokens.patches.dim() => {
                     let cut = self.cut.map(f32::to_bits);
-                    let scale = (display.scale, display.least.to_bits());
+                    let scale = (display.scale, display.similarity.bits());
                     Recipe::Mark(mark(&(kind, seen.id, number, scale, cut)))
                 }
                 Some(Ok((_, vector))) => Recipe::Says(sentence(
                     &crate::features::FeatureError::Widths(vector.len(), seen.tokens.patches.dim()).to_string(),
                 )),
             },
-            MapKind::Norm => Recipe::Mark(mark(&(kind, seen.id, ends))),
+            MapKind::Norm => Recipe::Mark(mark(&(kind, seen.id, display.norm.bits(), display.scale))),
             MapKind::Difference => match self.other {
                 None => Recipe::Waits,
                 Some(other) => {
@@ -112,29 +114,35 @@ impl Ingredients<'_> {
                         let words = similarity::difference(a, b).err().map(|error| error.to_string());
                         return Recipe::Says(sentence(&words.unwrap_or_default()));
                     }
-                    Recipe::Mark(mark(&(kind, seen.id, other.id, ends)))
+                    let scale = (display.scale, display.difference.bits());
+                    Recipe::Mark(mark(&(kind, seen.id, other.id, scale)))
                 }
             },
         }
     }
 
-    /// Makes the map. Call it where [`Self::recipe`] gave a mark.
-    pub(super) fn make(&self, kind: MapKind, seen: &Seen) -> Option<Content> {
-        let grid = &seen.tokens.patches;
-        let display = &self.settings.display;
-        let scale = display.scale;
+    /// What makes the map. Call it where [`Self::recipe`] gave a mark.
+    pub(super) fn maker(&self, kind: MapKind, seen: &Seen) -> Option<Maker> {
+        let grid = seen.tokens.patches.clone();
+        let numbers = grid.patches() * grid.dim();
+        let scale = self.settings.display.scale;
         match kind {
             MapKind::Pca => {
                 let (_, of) = self.analysis.pca(seen.id)?;
-                let group: Vec<_> = of.group.iter().filter_map(|id| self.analysis.pca(*id)).collect();
-                let maps: Vec<(&Scores, Option<&[bool]>)> = group
-                    .iter()
-                    .map(|(_, one)| (one.scores.as_ref(), one.only.as_deref().map(Vec::as_slice)))
-                    .collect();
-                let choice = &self.settings.pca;
-                let colouring = Colouring::fit(&maps, choice.components, choice.range_rule());
-                let map = colouring.paint(&of.scores, of.only.as_deref().map(Vec::as_slice));
-                Some(Content::Colours(Arc::new(map)))
+                let of = of.clone();
+                let group: Vec<_> =
+                    of.group.iter().filter_map(|id| self.analysis.pca(*id)).map(|(_, one)| one.clone()).collect();
+                let (components, rule) = (self.settings.pca.components, self.settings.pca.range_rule());
+                // Each component of all grids of the group is sorted.
+                let effort = 100 * grid.patches() * group.len();
+                let make = move || {
+                    let maps: Vec<(&Scores, Option<&[bool]>)> =
+                        group.iter().map(|one| (one.scores.as_ref(), one.only.as_deref().map(Vec::as_slice))).collect();
+                    let colouring = Colouring::fit(&maps, components, rule);
+                    let map = colouring.paint(&of.scores, of.only.as_deref().map(Vec::as_slice));
+                    Some(Content::Colours(Arc::new(map)))
+                };
+                Some(Maker { effort, make: Box::new(make) })
             }
             MapKind::Clusters => {
                 let (_, of) = self.analysis.clusters(seen.id)?;
@@ -146,27 +154,64 @@ impl Ingredients<'_> {
                         cluster_colour(self.settings.clusters.as_paper, label, *place, places.len())
                     }
                 });
-                let labels = of.clustering.labels(of.place).to_vec();
-                Some(Content::Labels { labels: Arc::new(labels), colours: Arc::new(colours.collect()) })
+                let labels = Arc::new(of.clustering.labels(of.place).to_vec());
+                let content = Content::Labels { labels, colours: Arc::new(colours.collect()) };
+                Some(Maker { effort: 0, make: Box::new(move || Some(content)) })
             }
             MapKind::Similarity => {
                 let (_, vector) = self.query.as_ref()?.as_ref().ok()?;
-                let values = similarity::to_vector(grid, vector).ok()?;
-                let range = (display.least as f32, 1.0);
-                Some(Content::Values { values: Arc::new(values), range, scale, cut: self.cut })
+                let (vector, cut, ends) = (Arc::clone(vector), self.cut, self.settings.display.similarity.clone());
+                let make = move || {
+                    let values = similarity::to_vector(&grid, &vector).ok()?;
+                    let range = ends.of(&values);
+                    Some(Content::Values { values: Arc::new(values), range, scale, cut })
+                };
+                Some(Maker { effort: numbers, make: Box::new(make) })
             }
             MapKind::Norm => {
-                let values = grid.norms().to_vec();
-                let range = percentiles(values.clone(), display.low as f32, display.high as f32);
-                Some(Content::Values { values: Arc::new(values), range, scale, cut: None })
+                let ends = self.settings.display.norm.clone();
+                let effort = 30 * grid.patches();
+                let make = move || {
+                    let values = grid.norms().to_vec();
+                    let range = ends.of(&values);
+                    Some(Content::Values { values: Arc::new(values), range, scale, cut: None })
+                };
+                Some(Maker { effort, make: Box::new(make) })
             }
             MapKind::Difference => {
-                let values = similarity::difference(grid, &self.other?.tokens.patches).ok()?;
-                // Nothing changed is the scale's beginning; what rounding alone changes must not look like something.
-                let (_, top) = percentiles(values.clone(), 0.0, display.high as f32);
-                Some(Content::Values { values: Arc::new(values), range: (0.0, top.max(1e-4)), scale, cut: None })
+                let other = self.other?.tokens.patches.clone();
+                let ends = self.settings.display.difference.clone();
+                let make = move || {
+                    let values = similarity::difference(&grid, &other).ok()?;
+                    let (low, high) = ends.of(&values);
+                    // What rounding alone changes must not look like something; nothing changed is the beginning.
+                    let range =
+                        if ends.fixed { (low, high) } else { (if ends.low > 0.0 { low } else { 0.0 }, high.max(1e-4)) };
+                    Some(Content::Values { values: Arc::new(values), range, scale, cut: None })
+                };
+                Some(Maker { effort: numbers, make: Box::new(make) })
             }
         }
+    }
+}
+
+/// How a map is made, and how much that is.
+pub(super) struct Maker {
+    /// Multiplications, roughly.
+    effort: usize,
+    make: Box<dyn FnOnce() -> Option<Content> + Send>,
+}
+
+impl Maker {
+    /// A few milliseconds of one core: more is not for the thread that draws the window.
+    const QUICK: usize = 4_000_000;
+
+    pub(super) fn is_quick(&self) -> bool {
+        self.effort <= Self::QUICK
+    }
+
+    pub(super) fn make(self) -> Option<Content> {
+        (self.make)()
     }
 }
 

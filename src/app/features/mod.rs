@@ -25,7 +25,8 @@ mod region;
 pub(super) mod settings;
 mod similarity_panel;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use egui::{Context, Pos2};
@@ -35,9 +36,10 @@ use analysis::{Analysis, FileBasis, OfPane};
 use backbones::Backbones;
 pub(super) use export::What as ExportWhat;
 use looking::{How, Looking, Seen, Sight};
-use maps::Ingredients;
+use maps::{Asked, Ingredients};
 use paint::Paint;
-use panes::{MapKind, Pane, Slot};
+pub(super) use panes::MapKind;
+use panes::{Pane, Slot};
 use query::{Query, Subject};
 use settings::FeatureSettings;
 
@@ -48,16 +50,37 @@ use super::mask::Mask;
 use super::widgets::compare::View;
 use crate::engine::Engine;
 use crate::features::pca::Basis;
+use crate::features::similarity::Match;
 use crate::ops::device::{DeviceChoice, Precision};
 
 /// What the left button does on a pane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Tool {
     /// Looks at patches and moves the picture.
     #[default]
     Point,
     Box,
     Lasso,
+}
+
+impl Tool {
+    /// On its button, and in the list of commands.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::Point => "Look at patches",
+            Self::Box => "Draw a box",
+            Self::Lasso => "Draw a lasso",
+        }
+    }
+
+    /// With Alt.
+    pub(crate) fn key(self) -> egui::Key {
+        match self {
+            Self::Point => egui::Key::V,
+            Self::Box => egui::Key::B,
+            Self::Lasso => egui::Key::L,
+        }
+    }
 }
 
 /// What a difference is between.
@@ -113,7 +136,7 @@ pub(crate) struct FeaturesLens {
     names: BTreeMap<usize, String>,
     hidden: BTreeSet<usize>,
     chosen: BTreeSet<usize>,
-    tool: Tool,
+    pub(super) tool: Tool,
     /// What similarity is asked about until something else is.
     held: Option<Query>,
     /// What is under the pointer.
@@ -126,6 +149,8 @@ pub(crate) struct FeaturesLens {
     cut: bool,
     threshold: f64,
     making_region: Option<Background<(String, Mask)>>,
+    /// What each pane compared with last: the features' number, the subject, and the features of it.
+    asked: RefCell<HashMap<usize, (u64, Subject, Asked)>>,
     /// Which backbone a folder is asked for.
     folder_for: Slot,
 }
@@ -156,6 +181,7 @@ impl FeaturesLens {
             cut: false,
             threshold: 0.6,
             making_region: None,
+            asked: RefCell::default(),
             folder_for: Slot::A,
         }
     }
@@ -178,6 +204,7 @@ impl FeaturesLens {
         self.drawing = None;
         self.cursor = None;
         self.making_region = None;
+        self.asked.borrow_mut().clear();
     }
 
     /// Whether there is any backbone to look with.
@@ -273,13 +300,20 @@ impl FeaturesLens {
         self.active = self.active.min(self.panes.len().saturating_sub(1));
     }
 
+    /// Makes the active pane show that map.
+    pub(super) fn show_map(&mut self, map: MapKind) {
+        if let Some(pane) = self.active_pane_mut() {
+            pane.map = map;
+        }
+    }
+
     /// What similarity is asked about now.
     fn query(&self) -> Option<&Query> {
         self.hovered.as_ref().filter(|_| self.held.is_none()).or(self.held.as_ref())
     }
 
     /// The features that pane `index` compares with: of the same model, from the version that was asked about.
-    fn query_of(&self, index: usize) -> Option<Result<(u64, Vec<f32>), String>> {
+    fn query_of(&self, index: usize) -> Option<Asked> {
         let (query, now) = (self.query()?, self.nows.get(index)?);
         let own = self.nows.iter().find(|other| other.version == query.version && other.pane.slot == now.pane.slot);
         let width = now.seen().map(|seen| seen.tokens.patches.dim());
@@ -291,12 +325,39 @@ impl FeaturesLens {
         let Some(seen) = own.and_then(PaneNow::seen).or_else(|| any().and_then(PaneNow::seen)) else {
             return Some(Err("No pane shows what this is compared with, as this model sees it.".to_owned()));
         };
-        Some(query.subject.vector(seen).map(|vector| {
-            let bits: Vec<u32> = vector.iter().map(|value| value.to_bits()).collect();
+        // A lasso over many patches is not for every frame.
+        let mut known = self.asked.borrow_mut();
+        if let Some((of, subject, asked)) = known.get(&index)
+            && *of == seen.id
+            && *subject == query.subject
+        {
+            return Some(asked.clone());
+        }
+        let asked = query.subject.vector(seen).map(|vector| {
             let mut hash = std::hash::DefaultHasher::new();
-            std::hash::Hash::hash(&bits, &mut hash);
-            (std::hash::Hasher::finish(&hash), vector)
-        }))
+            for value in &vector {
+                std::hash::Hash::hash(&value.to_bits(), &mut hash);
+            }
+            (std::hash::Hasher::finish(&hash), Arc::new(vector))
+        });
+        known.insert(index, (seen.id, query.subject.clone(), asked.clone()));
+        Some(asked)
+    }
+
+    /// The patches of pane `index` that look most like what is asked about, without that patch itself.
+    fn nearest_patches(&self, index: usize) -> &[Match] {
+        let (Some(query), Some(now), Some(paint)) = (self.query(), self.nows.get(index), self.paints.get(index)) else {
+            return &[];
+        };
+        let found = paint.strongest();
+        let own = match (&query.subject, paint.map()) {
+            (Subject::Point(at), Some((_, place))) if query.version == now.version => query::patch_under(place, *at),
+            _ => None,
+        };
+        // Of equal ones the first is in front; itself is among the first as a rule.
+        let itself = found.first().is_some_and(|first| own == Some((first.row, first.column)));
+        let from = usize::from(itself).min(found.len());
+        &found[from..(from + NEAREST).min(found.len())]
     }
 
     /// What pane `index` is made of.
@@ -347,6 +408,9 @@ impl FeaturesLens {
     }
 }
 
+/// How many of the patches that are most alike are told.
+const NEAREST: usize = 5;
+
 /// The engine and the choices.
 fn how<'a>(
     ctx: &'a Context,
@@ -357,14 +421,14 @@ fn how<'a>(
     How { ctx, engine, settings, device, precision }
 }
 
-/// Whether something is asked about that is drawn on the picture.
-fn drawn(query: Option<&Query>) -> bool {
-    query.is_some_and(|query| query.subject.is_drawn())
-}
-
 /// A point in the middle of a patch, so that moving within it changes nothing.
 fn in_the_middle(place: &crate::features::Placement, at: Pos2) -> Subject {
     let Some((row, column)) = query::patch_under(place, at) else { return Subject::Point(at) };
+    middle_of(place, row, column)
+}
+
+/// The point in the middle of a patch.
+fn middle_of(place: &crate::features::Placement, row: usize, column: usize) -> Subject {
     let (x, y) = place.to_picture(column as f64 + 0.5, row as f64 + 0.5);
     let (width, height) = place.plan.source;
     Subject::Point(egui::pos2(x as f32 / width as f32, y as f32 / height as f32))

@@ -7,12 +7,16 @@ use egui::{Color32, ColorImage, Context, Mesh, Painter, Rect, Shape, Stroke, Tex
 use image::RgbImage;
 
 use super::kept::Kept;
-use super::maps::Content;
+use super::maps::{Content, Maker};
+use super::panes::MapKind;
 use crate::features::Placement;
+use crate::features::similarity::{Match, largest};
 use crate::features::upsample::Upsampling;
 
 /// Longer side of a map that is enlarged in the background.
-const LONGEST: u32 = 1200;
+const LONGEST: u32 = 1600;
+/// Patches that are most alike, themselves among them.
+const STRONGEST: usize = 6;
 
 type FineKey = (u64, Upsampling);
 
@@ -20,7 +24,13 @@ type FineKey = (u64, Upsampling);
 #[derive(Default)]
 pub(super) struct Paint {
     mark: Option<u64>,
+    /// What the map is of: its kind and the features' number.
+    about: Option<(MapKind, u64)>,
     map: Option<(Content, Placement)>,
+    /// The patches with the largest values.
+    strongest: Vec<Match>,
+    /// A map that takes too long for one frame.
+    making: Kept<u64, Content>,
     patches: Option<(TextureOptions, TextureHandle)>,
     fine: Kept<FineKey, ColorImage>,
     fine_texture: Option<(FineKey, TextureHandle)>,
@@ -34,9 +44,56 @@ impl Paint {
         self.mark == Some(mark)
     }
 
-    /// Takes another map.
-    pub(super) fn take(&mut self, mark: u64, content: Content, place: &Placement) {
+    /// Makes the map, at once or in the background if it takes long, and says whether there is something to draw: the
+    /// map, or the one before it of the same features.
+    pub(super) fn make(
+        &mut self,
+        ctx: &Context,
+        mark: u64,
+        about: (MapKind, u64),
+        maker: Maker,
+        place: &Placement,
+    ) -> bool {
+        if self.about != Some(about) {
+            // What was there is of something else.
+            self.mark = None;
+            self.map = None;
+            self.strongest.clear();
+        }
+        self.about = Some(about);
+        let content = if maker.is_quick() {
+            maker.make()
+        } else {
+            let fault = "There is no such map.";
+            self.making.want(ctx, "make a map", mark, move || maker.make().ok_or_else(|| fault.to_owned()));
+            self.making.exactly(&mark).cloned()
+        };
+        if let Some(content) = content {
+            self.take(mark, content, place);
+            // The panel, which is drawn before the panes, tells of it.
+            ctx.request_repaint();
+        }
+        self.map.is_some()
+    }
+
+    /// Whether a map is made in the background.
+    pub(super) fn is_making(&self) -> bool {
+        self.making.is_making()
+    }
+
+    /// The patches that are most alike, best first.
+    pub(super) fn strongest(&self) -> &[Match] {
+        &self.strongest
+    }
+
+    fn take(&mut self, mark: u64, content: Content, place: &Placement) {
         self.mark = Some(mark);
+        self.strongest = match (&content, self.about) {
+            (Content::Values { values, .. }, Some((MapKind::Similarity, _))) => {
+                largest(values, place.columns, STRONGEST)
+            }
+            _ => Vec::new(),
+        };
         self.map = Some((content, place.clone()));
         self.patches = match self.patches.take() {
             Some((options, mut texture)) => {
@@ -186,6 +243,6 @@ mod tests {
         let screen = Rect::from_min_max(pos2(0.0, 0.0), pos2(200.0, 100.0));
         let first = patch_rect(screen, &place, 5, 0);
         assert!((first.width() - 20.0).abs() < 1e-3 && (first.height() - 20.0).abs() < 1e-3, "{first:?}");
-        assert_eq!((limited((4000, 1000)), limited((10, 20))), ((1200, 300), (10, 20)));
+        assert_eq!((limited((4000, 1000)), limited((10, 20))), ((1600, 400), (10, 20)));
     }
 }

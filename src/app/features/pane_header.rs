@@ -5,6 +5,7 @@ use egui::{Align, Button, CornerRadius, Frame, Layout, Margin, Popup, Rect, Rich
 use super::Tool;
 use super::panes::{MOST, MapKind, Pane, Slot, Which, arrange};
 use crate::app::Glassbox;
+use crate::app::commands::Command;
 use crate::app::document::Document;
 use crate::app::icons::Icon;
 use crate::app::theme::{palette, space};
@@ -22,7 +23,8 @@ impl Glassbox {
                 let all =
                     [(1, Icon::Single, "One pane"), (2, Icon::SideBySide, "Two panes"), (4, Icon::Grid, "Four panes")];
                 for (panes, icon, name) in all {
-                    if IconButton::new(icon, name).selected(count == panes).show(ui).clicked() {
+                    let button = IconButton::new(icon, name).shortcut(Command::Panes(panes).keys(ui.ctx()));
+                    if button.selected(count == panes).show(ui).clicked() {
                         wanted = Some(panes);
                     }
                 }
@@ -35,25 +37,16 @@ impl Glassbox {
                     (
                         Tool::Point,
                         Icon::Pointer,
-                        "Look at patches",
                         "Move over a patch to see what the model says of it; drag to move the picture",
                     ),
-                    (
-                        Tool::Box,
-                        Icon::Rectangle,
-                        "Draw a box",
-                        "What looks like what is in it; also a region for the Edit lens",
-                    ),
-                    (
-                        Tool::Lasso,
-                        Icon::Lasso,
-                        "Draw a lasso",
-                        "What looks like what it goes around; also a region for the Edit lens",
-                    ),
+                    (Tool::Box, Icon::Rectangle, "What looks like what is in it; also a region for the Edit lens"),
+                    (Tool::Lasso, Icon::Lasso, "What looks like what it goes around; also a region for the Edit lens"),
                 ];
-                for (tool, icon, name, help) in tools {
+                for (tool, icon, help) in tools {
                     let selected = self.features.tool == tool;
-                    if IconButton::new(icon, name).help(help).selected(selected).show(ui).clicked() {
+                    let button = IconButton::new(icon, tool.command()).help(help);
+                    let button = button.shortcut(Command::Pane(tool).keys(ui.ctx()));
+                    if button.selected(selected).show(ui).clicked() {
                         self.features.tool = tool;
                     }
                 }
@@ -68,13 +61,25 @@ impl Glassbox {
             });
         });
         if let Some(count) = wanted {
-            let two_models = self.features.names_of_models(&self.settings.now.features).1.is_some();
-            let two_versions = document.standing.shown != document.standing.compared;
-            arrange(&mut self.features.panes, count, two_models, two_versions);
-            let last = self.features.panes.len() - 1;
-            if self.features.active > last {
-                self.activate_pane(last);
-            }
+            self.arrange(document, count);
+        }
+    }
+
+    /// Shows so many panes.
+    pub(in crate::app) fn arrange_panes(&mut self, count: usize) {
+        if let Some(document) = self.document.take() {
+            self.arrange(&document, count);
+            self.document = Some(document);
+        }
+    }
+
+    fn arrange(&mut self, document: &Document, count: usize) {
+        let two_models = self.features.names_of_models(&self.settings.now.features).1.is_some();
+        let two_versions = document.standing.shown != document.standing.compared;
+        arrange(&mut self.features.panes, count, two_models, two_versions);
+        let last = self.features.panes.len().saturating_sub(1);
+        if self.features.active > last {
+            self.activate_pane(last);
         }
     }
 

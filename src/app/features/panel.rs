@@ -109,6 +109,7 @@ impl Glassbox {
             {
                 let features = &mut self.settings.now.features;
                 features.size = Size::Source;
+                features.padded = false;
                 features.imagenet = true;
                 features.normed = true;
                 features.before_last = 0;
@@ -137,6 +138,8 @@ impl Glassbox {
             labelled(ui, "Longer side", help, &mut value, &scale);
             *side = value.round() as u32;
         }
+        let help = "Fills the picture up to whole patches at its rim, where its sides would otherwise be brought to the nearest whole number of them";
+        toggle(ui, &mut self.settings.now.features.padded, "Keep the proportions", help);
         let help = "Applies the model's last norm to the tokens, as most uses of features do";
         toggle(ui, &mut self.settings.now.features.normed, "Last norm", help);
         let help = "Normalises values with ImageNet's mean and deviation whatever the model says, as FiT3D does for every model";

@@ -1,6 +1,6 @@
 //! What each pane shows: a model, a version of the picture and a map.
 
-use egui::{Rect, pos2};
+use egui::{Key, Rect, pos2};
 
 use crate::app::document::{Document, VersionId};
 
@@ -69,6 +69,38 @@ impl MapKind {
 
     pub(super) fn title(self) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, title)| title)
+    }
+
+    /// In the list of commands.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::Pca => "PCA map",
+            Self::Clusters => "K-means map",
+            Self::Similarity => "Similarity map",
+            Self::Norm => "Map of norms",
+            Self::Difference => "Difference map",
+        }
+    }
+
+    /// With Alt.
+    pub(crate) fn key(self) -> Key {
+        match self {
+            Self::Pca => Key::P,
+            Self::Clusters => Key::K,
+            Self::Similarity => Key::S,
+            Self::Norm => Key::N,
+            Self::Difference => Key::D,
+        }
+    }
+
+    /// What its numbers are, where it has some.
+    pub(super) fn unit(self) -> &'static str {
+        match self {
+            Self::Pca | Self::Clusters => "",
+            Self::Similarity => "Cosine",
+            Self::Norm => "Length of the features",
+            Self::Difference => "1 − cosine",
+        }
     }
 
     /// What the map shows, in a sentence.

@@ -43,11 +43,6 @@ impl Subject {
         }
     }
 
-    /// Whether it has a shape of its own on the picture.
-    pub(super) fn is_drawn(&self) -> bool {
-        matches!(self, Self::Box(_) | Self::Lasso(_))
-    }
-
     /// How far each patch takes part: 1 or 0, row by row. A shape smaller than a patch takes the one under its middle.
     fn weights(&self, place: &Placement) -> Vec<f32> {
         let centre = |index: usize| {
@@ -56,9 +51,10 @@ impl Subject {
             let (width, height) = place.plan.source;
             pos2(x as f32 / width as f32, y as f32 / height as f32)
         };
+        let around = if let Self::Lasso(points) = self { Rect::from_points(points) } else { Rect::NOTHING };
         let inside = |at: Pos2| match self {
             Self::Box(rect) => rect.contains(at),
-            Self::Lasso(points) => goes_around(points, at),
+            Self::Lasso(points) => around.contains(at) && goes_around(points, at),
             _ => false,
         };
         let mut weights: Vec<f32> =

@@ -40,22 +40,23 @@ impl Glassbox {
                 let values: Vec<String> = components
                     .iter()
                     .map(|component| {
-                        let value = of.scores.component(*component).get(patch).copied().unwrap_or_default();
+                        let value = of.scores.at(patch, *component).unwrap_or_default();
                         format!("{} {}", component + 1, number(value))
                     })
                     .collect();
                 lines.push(format!("Components {}", values.join("   ")));
             }
-            MapKind::Clusters => {
-                let (_, of) = self.features.analysis.clusters(seen.id)?;
-                let label = usize::from(*of.clustering.labels(of.place).get(patch)?);
-                let colour = *of.clustering.colours().get(label)?;
-                let name = self.features.cluster_name(colour, label);
-                lines.push(format!("{name}, {} patches", of.clustering.sizes().get(label).copied().unwrap_or(0)));
-            }
+            MapKind::Clusters => {}
             MapKind::Similarity => lines.extend(value.map(|value| format!("Cosine {value:.2}"))),
             MapKind::Norm => {}
             MapKind::Difference => lines.extend(value.map(|value| format!("1 − cosine {value:.3}"))),
+        }
+        // The cluster in every map, as far as there are clusters of these features.
+        if let Some((_, of)) = self.features.analysis.clusters(seen.id) {
+            let label = usize::from(*of.clustering.labels(of.place).get(patch)?);
+            let colour = *of.clustering.colours().get(label)?;
+            let name = self.features.cluster_name(colour, label);
+            lines.push(format!("{name}, {} patches", of.sizes.get(label).copied().unwrap_or(0)));
         }
         lines.push(format!("Row {}, column {}", row + 1, column + 1));
         let [left, top, right, bottom] = place.patch_box(row, column).map(f64::round);

@@ -13,7 +13,6 @@ use crate::app::mask::Mask;
 use crate::app::notices::Level;
 use crate::app::widgets::buttons::TextButton;
 use crate::features::region::{Edge, at_least, in_clusters, of_patches};
-use crate::features::similarity;
 
 /// What the active pane has to make a region of.
 enum Source {
@@ -27,8 +26,13 @@ impl Glassbox {
     fn source_of_region(&self) -> Option<Source> {
         let now = self.active_seen()?;
         match now.pane.map {
-            MapKind::Clusters if !self.features.chosen.is_empty() => {
-                Some(Source::Clusters(self.features.chosen.iter().copied().collect()))
+            MapKind::Clusters => {
+                // Clusters that are chosen but not among these now make no region.
+                let (_, of) = self.features.analysis.clusters(now.seen()?.id)?;
+                let there =
+                    of.clustering.colours().iter().copied().filter(|place| self.features.chosen.contains(place));
+                let there: Vec<usize> = there.collect();
+                (!there.is_empty()).then_some(Source::Clusters(there))
             }
             MapKind::Similarity if self.features.held.is_some() => Some(Source::Similar),
             MapKind::Pca if self.settings.now.features.pca.foreground => Some(Source::Foreground),
@@ -64,7 +68,10 @@ impl Glassbox {
             ),
         };
         let enabled = source.is_some() && self.features.making_region.is_none();
-        let button = TextButton::new(&words).icon(Icon::Region).enabled(enabled).show(ui).on_hover_text(help);
+        // Beside a second button, or in a narrow panel, there is room for the short form alone.
+        let short = if shape || ui.available_width() < 350.0 { "Use as region" } else { &words };
+        let button = TextButton::new(short).icon(Icon::Region).enabled(enabled).show(ui);
+        let button = button.accessible_name(&words).on_hover_text(format!("{words}. {help}."));
         if button.clicked() {
             self.make_region(ui.ctx());
         }
@@ -82,14 +89,13 @@ impl Glassbox {
         match self.source_of_region() {
             Some(Source::Clusters(places)) => self.region_of_clusters(ctx, &places),
             Some(Source::Similar) => {
-                let index = self.features.active;
-                let Some(Ok((_, vector))) = self.features.query_of(index) else { return };
+                let Some(values) = self.cosines(self.features.active) else { return };
                 let Some(seen) = self.active_seen().and_then(super::PaneNow::seen) else { return };
-                let Ok(values) = similarity::to_vector(&seen.tokens.patches, &vector) else { return };
                 let threshold = self.features.threshold as f32;
+                let inside = at_least(values, threshold);
                 let what = self.features.held.as_ref().map(|held| held.subject.words(seen.tokens.patches.placement()));
                 let name = format!("like {}", what.unwrap_or_default());
-                self.region_of_patches(ctx, name, at_least(&values, threshold));
+                self.region_of_patches(ctx, name, inside);
             }
             Some(Source::Foreground) => {
                 let only = self.active_seen().and_then(super::PaneNow::seen).and_then(|seen| {

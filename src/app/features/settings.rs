@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::features::colour::ColourScale;
+use crate::features::colour::{ColourScale, percentiles};
 use crate::features::extract::ExtractSettings;
 use crate::features::kmeans::{KmeansSettings, Start};
 use crate::features::pca::RangeRule;
@@ -53,6 +53,8 @@ pub(crate) struct FeatureSettings {
     /// Whether the model's last norm is applied.
     pub(crate) normed: bool,
     pub(crate) size: Size,
+    /// Sides are filled up to whole patches, so that proportions stay, instead of being brought to the nearest.
+    pub(crate) padded: bool,
     /// ImageNet's normalisation whatever the model says, as in the paper.
     pub(crate) imagenet: bool,
     /// Which panes have one basis, and one set of clusters.
@@ -73,6 +75,7 @@ impl Default for FeatureSettings {
             before_last: 0,
             normed: true,
             size: Size::Own,
+            padded: false,
             imagenet: false,
             shared: Sharing::default(),
             pca: PcaChoice::default(),
@@ -102,7 +105,7 @@ impl FeatureSettings {
                 Size::Longer(side) => Some(SizeRequest::LongerSide(side)),
                 Size::Source => Some(SizeRequest::Source),
             },
-            fit: Fit::Squash,
+            fit: if self.padded { Fit::Pad } else { Fit::Squash },
             layers,
             normed: self.normed,
             normalisation: self.imagenet.then_some(Normalisation::IMAGENET),
@@ -194,6 +197,45 @@ impl ClusterChoice {
     }
 }
 
+/// Where a scale of numbers begins and ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ends {
+    /// At values that the person set, else at percentiles of the map.
+    pub(crate) fixed: bool,
+    /// Percentile at the beginning.
+    pub(crate) low: f64,
+    /// Percentile at the end.
+    pub(crate) high: f64,
+    /// The value at the beginning.
+    pub(crate) from: f64,
+    /// The value at the end.
+    pub(crate) to: f64,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self { fixed: false, low: 1.0, high: 99.0, from: 0.0, to: 1.0 }
+    }
+}
+
+impl Ends {
+    /// What `values` have at the beginning and at the end of the scale.
+    pub(crate) fn of(&self, values: &[f32]) -> (f32, f32) {
+        if self.fixed {
+            (self.from as f32, self.to as f32)
+        } else {
+            percentiles(values.to_vec(), self.low as f32, self.high as f32)
+        }
+    }
+
+    /// All of it as numbers that can be compared and hashed.
+    pub(crate) fn bits(&self) -> [u64; 3] {
+        let (a, b) = if self.fixed { (self.from, self.to) } else { (self.low, self.high) };
+        [u64::from(self.fixed), a.to_bits(), b.to_bits()]
+    }
+}
+
 /// How maps lie on the picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -204,12 +246,12 @@ pub(crate) struct Display {
     /// Of the map over the picture.
     pub(crate) opacity: f64,
     pub(crate) scale: ColourScale,
-    /// Percentile at the scale's beginning, for norms and differences.
-    pub(crate) low: f64,
-    /// Percentile at the scale's end.
-    pub(crate) high: f64,
-    /// The cosine at the beginning of a similarity map's scale; its end is 1.
-    pub(crate) least: f64,
+    /// Of similarity maps: the same cosine has the same colour in all panes, unless percentiles are wanted.
+    pub(crate) similarity: Ends,
+    pub(crate) norm: Ends,
+    pub(crate) difference: Ends,
+    /// The patches that are most alike are marked.
+    pub(crate) nearest: bool,
     /// Exported pictures have the colour bar, or the legend, below.
     pub(crate) bar_in_files: bool,
 }
@@ -221,10 +263,31 @@ impl Default for Display {
             grid: false,
             opacity: 0.85,
             scale: ColourScale::Depths,
-            low: 1.0,
-            high: 99.0,
-            least: 0.0,
+            similarity: Ends { fixed: true, ..Ends::default() },
+            norm: Ends { to: 50.0, ..Ends::default() },
+            // Nothing changed is the beginning.
+            difference: Ends { low: 0.0, ..Ends::default() },
+            nearest: true,
             bar_in_files: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_percentiles_or_values() {
+        let values: Vec<f32> = (0..=100).map(|v| v as f32).collect();
+        let mut ends = Ends::default();
+        assert_eq!(ends.of(&values), (1.0, 99.0));
+        let before = ends.bits();
+        ends.fixed = true;
+        assert_eq!(ends.of(&values), (0.0, 1.0));
+        assert_ne!(ends.bits(), before);
+        // Settings of an earlier version still open.
+        let old: Display = serde_json::from_str(r#"{"opacity": 0.5, "low": 3.0, "least": 0.2}"#).unwrap();
+        assert_eq!((old.opacity, old.similarity.fixed), (0.5, true));
     }
 }

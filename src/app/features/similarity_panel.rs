@@ -2,14 +2,16 @@
 
 use egui::Ui;
 
+use super::maps::Content;
 use super::query::{Query, Subject};
-use super::{PaneNow, Tool, drawn};
+use super::{PaneNow, Tool, middle_of};
 use crate::app::Glassbox;
+use crate::app::document::VersionId;
 use crate::app::icons::Icon;
 use crate::app::theme::space;
-use crate::app::widgets::buttons::{TextButton, hint, section, segmented, toggle};
+use crate::app::widgets::buttons::{TextButton, chip, hint, section, segmented, toggle};
 use crate::app::widgets::sliders::{Scale, labelled};
-use crate::features::similarity;
+use crate::features::Placement;
 
 /// What similarity is asked about, as a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +20,6 @@ enum Token {
     Class,
     Register,
 }
-
-/// How many of the most similar patches are listed.
-const NEAREST: usize = 5;
 
 impl Glassbox {
     pub(super) fn similarity_controls(&mut self, ui: &mut Ui) {
@@ -76,22 +75,7 @@ impl Glassbox {
                 hint(ui, "Drag on the picture to draw the shape.");
             }
         });
-        let index = self.features.active;
-        let nearest = match self.features.query_of(index) {
-            Some(Ok((_, vector))) => similarity::nearest(&seen.tokens.patches, &vector, NEAREST + 1).ok(),
-            _ => None,
-        };
-        if let Some(nearest) = nearest.filter(|_| self.features.held.is_some()) {
-            let own =
-                usize::from(!drawn(self.features.held.as_ref()) && nearest.first().is_some_and(|m| m.cosine > 0.9999));
-            let words: Vec<String> = nearest
-                .iter()
-                .skip(own)
-                .take(NEAREST)
-                .map(|found| format!("{},{} at {:.2}", found.row + 1, found.column + 1, found.cosine))
-                .collect();
-            hint(ui, format!("Nearest patches (row, column): {}", words.join("; ")));
-        }
+        self.nearest_list(ui, version, place);
         ui.add_space(space::XS);
         let scale = Scale::new(-0.2..=1.0, 0.6, 0.01, 2);
         labelled(
@@ -102,23 +86,54 @@ impl Glassbox {
             &scale,
         );
         toggle(ui, &mut self.features.cut, "Show only what is alike", "Leaves out what is below the threshold");
-        let count = match self.features.query_of(index) {
-            Some(Ok((_, vector))) => similarity::to_vector(&seen.tokens.patches, &vector).ok(),
-            _ => None,
-        };
-        if let Some(values) = count {
+        if let Some(values) = self.cosines(self.features.active) {
             let threshold = self.features.threshold as f32;
             let alike = values.iter().filter(|value| **value >= threshold).count();
             hint(ui, format!("{alike} of {} patches are alike.", values.len()));
         }
-        let range = Scale::new(-1.0..=0.9, 0.0, 0.05, 2);
-        labelled(
-            ui,
-            "Scale from",
-            "The cosine at the beginning of the colours; their end is 1.",
-            &mut self.settings.now.features.display.least,
-            &range,
-        );
+    }
+
+    /// The patches that look most like what is held, each to be held instead.
+    fn nearest_list(&mut self, ui: &mut Ui, version: VersionId, place: &Placement) {
+        if self.features.held.is_none() {
+            return;
+        }
+        let found = self.features.nearest_patches(self.features.active).to_vec();
+        if found.is_empty() {
+            return;
+        }
+        let help = "The patches that look most like it to the model, numbered on the picture";
+        toggle(ui, &mut self.settings.now.features.display.nearest, "Mark the nearest patches", help);
+        let mut chosen = None;
+        ui.horizontal_wrapped(|ui| {
+            ui.spacing_mut().item_spacing = egui::vec2(4.0, 4.0);
+            for (at, found) in found.iter().enumerate() {
+                let name = format!(
+                    "Nearest patch {}: row {}, column {}, cosine {:.2}",
+                    at + 1,
+                    found.row + 1,
+                    found.column + 1,
+                    found.cosine
+                );
+                let words = format!("{}   {:.2}", at + 1, found.cosine);
+                let help = format!("Row {}, column {}. Click to hold this one.", found.row + 1, found.column + 1);
+                if chip(ui, &words).accessible_name(name).on_hover_text(help).clicked() {
+                    chosen = Some(middle_of(place, found.row, found.column));
+                }
+            }
+        });
+        if let Some(subject) = chosen {
+            self.features.held = Some(Query { version, subject });
+        }
+    }
+
+    /// The similarity map of a pane: a cosine a patch.
+    pub(super) fn cosines(&self, index: usize) -> Option<&[f32]> {
+        self.features.query()?;
+        match self.features.paints.get(index)?.map() {
+            Some((Content::Values { values, .. }, _)) => Some(values),
+            _ => None,
+        }
     }
 
     /// The pane whose map is asked for, with its features.

@@ -136,6 +136,7 @@ impl Glassbox {
                     }
                 });
                 hint(ui, "Hold \\ to see the original. Scroll to zoom, drag to move, double-click for actual size.");
+                hint(ui, "On a pane of the Features lens: point at a patch, click to hold it or to choose its cluster; Tab to a pane and go from patch to patch with the arrow keys; hold \\ to see the picture without its map.");
             });
         });
         if modal.should_close() {

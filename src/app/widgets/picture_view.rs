@@ -16,7 +16,7 @@ const TILE: u32 = 1022;
 /// Tiles that are kept for one picture (about 4 MB each).
 const KEPT: usize = 64;
 /// Tiles uploaded in one frame, so that no frame stalls.
-const UPLOADS: usize = 3;
+const UPLOADS: usize = 2;
 
 /// One picture ready to be drawn.
 pub(crate) struct PictureTexture {

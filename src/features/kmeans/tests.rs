@@ -81,6 +81,27 @@ fn colours_stay_when_k_changes_by_one_and_when_the_picture_does() {
 }
 
 #[test]
+fn clusters_that_were_gone_come_back_in_their_colours() {
+    let grid = clustered(8, 9, 20, 8, 3);
+    let first = fit(&grid, 8);
+    // By way of three, and of five clusters of which some are new.
+    let few = fit(&grid, 3).coloured_like(&first);
+    for way in [few.clone(), fit(&grid, 5).coloured_like(&few)] {
+        let again = fit(&grid, 8).coloured_like(&way);
+        for (patch, label) in again.labels(0).iter().enumerate() {
+            let before = first.colours()[usize::from(first.labels(0)[patch])];
+            assert_eq!(again.colours()[usize::from(*label)], before, "patch {patch}");
+        }
+    }
+    // Nothing is remembered that has no colour left to itself.
+    let all = fit(&grid, 64).coloured_like(&few);
+    let mut colours = all.colours().to_vec();
+    colours.sort_unstable();
+    colours.dedup();
+    assert_eq!(colours.len(), 64, "no colour twice");
+}
+
+#[test]
 fn several_grids_share_their_clusters() {
     let (a, b) = (clustered(4, 4, 10, 4, 7), clustered(3, 5, 10, 4, 7));
     let both = Clustering::fit(&[&a, &b], &settings(4), &Unwatched).unwrap();

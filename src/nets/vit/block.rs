@@ -113,7 +113,11 @@ fn projections(config: &VitConfig, vb: &VarBuilder) -> Result<Linear> {
         Ok(Some(Tensor::cat(&[or_zero(q)?, or_zero(k)?, or_zero(v)?], 0)?))
     };
     match config.projections {
-        Projections::Fused { bias } => Linear::load(vb.pp("qkv"), width, 3 * width, bias),
+        Projections::Fused { bias, masked: false } => Linear::load(vb.pp("qkv"), width, 3 * width, bias),
+        Projections::Fused { .. } => {
+            let (bias, mask) = (vb.get(3 * width, "qkv.bias")?, vb.get(3 * width, "qkv.bias_mask")?);
+            Linear::new(vb.get((3 * width, width), "qkv.weight")?, Some((bias * mask)?))
+        }
         Projections::FusedNoKeyBias => {
             let (q, v) = (vb.get(width, "q_bias")?, vb.get(width, "v_bias")?);
             Linear::new(vb.get((3 * width, width), "qkv.weight")?, biases(Some(q), None, Some(v))?)

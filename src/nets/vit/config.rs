@@ -38,6 +38,8 @@ pub enum Positions {
     Rotary {
         /// The longest period.
         temperature: f64,
+        /// Whether the checkpoint has the periods themselves, `rope_embed.periods`, as Meta's files do.
+        stored: bool,
     },
     /// None at all.
     None,
@@ -46,8 +48,8 @@ pub enum Positions {
 /// How queries, keys and values are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Projections {
-    /// `qkv.weight`, perhaps `qkv.bias`.
-    Fused { bias: bool },
+    /// `qkv.weight`, perhaps `qkv.bias`, perhaps with `qkv.bias_mask` that blanks a part of it.
+    Fused { bias: bool, masked: bool },
     /// `qkv.weight`, `q_bias` and `v_bias`.
     FusedNoKeyBias,
     /// `q_proj`, `k_proj`, `v_proj`, each with or without a bias.
@@ -119,6 +121,9 @@ pub struct Cost {
     pub bytes: u64,
 }
 
+/// Meta's name for the periods of DINOv3's rotary angles, `[head / 4]`.
+pub(super) const PERIODS: &str = "rope_embed.periods";
+
 /// Names of networks that share tensors with these but compute otherwise.
 const OTHER_ARITHMETIC: [&str; 5] = ["eva02", "rope", "_pe_", "rpn", "naflex"];
 
@@ -153,7 +158,7 @@ impl VitConfig {
             }
             (Some([1, tokens, _]), None) => facts.table(*tokens, usize::from(class_token) + registers, patch)?,
             (Some(shape), None) => return Err(VitError::Other(format!("its pos_embed has the shape {shape:?}"))),
-            (None, Some(temperature)) => Positions::Rotary { temperature },
+            (None, Some(temperature)) => Positions::Rotary { temperature, stored: facts.has(PERIODS) },
             (None, None) if facts.argument("pos_embed").and_then(Value::as_str).is_some_and(|word| word != "learn") => {
                 Positions::None
             }
@@ -295,8 +300,9 @@ impl Facts<'_> {
     /// What a checkpoint without patch embedding and blocks may be.
     fn what_else(&self) -> String {
         let ends = |suffix: &str| self.shapes.keys().any(|name| name.ends_with(suffix));
-        let layout = if ends("patch_embeddings.projection.weight") || ends("patch_embedding.weight") {
-            "its tensors have the transformers library's names; take the model's timm version".to_owned()
+        let layout = if ends("patch_embedding.weight") {
+            "its tensors have the transformers library's names of a CLIP or a like network; take the model's timm version"
+                .to_owned()
         } else if ends("visual.conv1.weight") || ends("visual.class_embedding") {
             "its tensors have OpenAI's CLIP names; take the model's timm version".to_owned()
         } else {
@@ -330,8 +336,13 @@ impl Facts<'_> {
 
     fn heads(&self, width: usize) -> Result<usize, VitError> {
         let known = self.number("num_heads").or_else(|| Family::of(self.architecture()).map(|family| family.heads));
-        // All published models of the Features lens have 64 channels a head.
-        known.or_else(|| width.is_multiple_of(64).then_some(width / 64)).ok_or_else(|| {
+        // Each head has four times as many channels as there are periods.
+        let by_periods = || match self.shape(PERIODS) {
+            Some([count]) if *count > 0 && width.is_multiple_of(4 * count) => Some(width / (4 * count)),
+            _ => None,
+        };
+        // All other published models of the Features lens have 64 channels a head.
+        known.or_else(by_periods).or_else(|| width.is_multiple_of(64).then_some(width / 64)).ok_or_else(|| {
             VitError::Unsupported(format!(
                 "nothing says how many heads share its width of {width}; put num_heads into model_args in its config.json"
             ))
@@ -359,8 +370,9 @@ impl Facts<'_> {
     /// The temperature of rotary angles, where there are any.
     fn rotary(&self, heads: usize, width: usize) -> Result<Option<f64>, VitError> {
         let named = self.architecture().contains("dinov3");
-        // Without a config, a network with registers, layer scale parameters and no table can only be a DINOv3.
-        let bare = self.architecture().is_empty() && !self.has("pos_embed") && self.in_blocks("gamma_1").is_some();
+        // Without a config, a network with registers, or layer scale parameters, and no table can only be a DINOv3.
+        let signs = self.has("reg_token") || self.in_blocks("gamma_1").is_some();
+        let bare = self.architecture().is_empty() && !self.has("pos_embed") && (signs || self.has(PERIODS));
         if !self.flag("use_rot_pos_emb").unwrap_or(named || bare) {
             return Ok(None);
         }
@@ -460,7 +472,7 @@ impl Facts<'_> {
             // DINOv3 is published with and without biases; the others always have them.
             let dinov3 = self.in_blocks("gamma_1").is_some();
             let bias = there("attn.qkv.bias") || self.flag("qkv_bias").unwrap_or(!dinov3);
-            return Ok(Projections::Fused { bias });
+            return Ok(Projections::Fused { bias, masked: bias && there("attn.qkv.bias_mask") });
         }
         if there("attn.q_proj.weight") {
             let bias = |name: &str| there(&format!("attn.{name}.bias"));
@@ -500,8 +512,11 @@ impl Facts<'_> {
         })
     }
 
-    /// timm's layer norms have 1e-6 unless the model says otherwise, as CLIP and DINOv3 do.
+    /// timm's layer norms have 1e-6 unless the model says otherwise, as CLIP and DINOv3 do; transformers' configs tell.
     fn eps(&self, norm_pre: bool, rotary: bool) -> f64 {
+        if let Some(eps) = self.argument("norm_eps").and_then(Value::as_f64).filter(|eps| *eps > 0.0) {
+            return eps;
+        }
         let architecture = self.architecture();
         let coarse = if architecture.is_empty() {
             norm_pre || rotary

@@ -9,10 +9,11 @@ mod block;
 mod config;
 mod positions;
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 
 use self::block::Block;
+use self::config::PERIODS;
 pub use self::config::{Cost, Positions, VitConfig, VitError};
 use self::positions::{Angles, Table};
 use super::watcher::Watcher;
@@ -27,6 +28,8 @@ pub struct Vit {
     /// Class token and registers, `[1, prefix, width]`.
     prefix: Option<Tensor>,
     table: Option<Table>,
+    /// Of rotary angles, `[head / 4]`; empty where there are none.
+    periods: Vec<f64>,
     norm_pre: Option<LayerNorm>,
     blocks: Vec<Block>,
     norm: Option<LayerNorm>,
@@ -60,6 +63,17 @@ impl Vit {
             }
             Positions::Rotary { .. } | Positions::None => None,
         };
+        let head = width / config.heads;
+        let periods = match config.positions {
+            Positions::Rotary { stored: true, .. } => {
+                // In f32 whatever the network computes in.
+                let stored =
+                    vb.to_dtype(DType::F32).get(head / 4, PERIODS)?.to_device(&Device::Cpu)?.to_vec1::<f32>()?;
+                stored.into_iter().map(f64::from).collect()
+            }
+            Positions::Rotary { temperature, stored: false } => Angles::periods(head, temperature),
+            Positions::Table { .. } | Positions::None => Vec::new(),
+        };
         let norm = |name: &str, there: bool| -> Result<Option<LayerNorm>> {
             if there { Ok(Some(LayerNorm::load(vb.pp(name), width, config.eps)?)) } else { Ok(None) }
         };
@@ -68,6 +82,7 @@ impl Vit {
             patches,
             prefix: if prefix.is_empty() { None } else { Some(Tensor::cat(&prefix, 1)?) },
             table,
+            periods,
             norm_pre: norm("norm_pre", config.norm_pre)?,
             norm: norm("norm", config.final_norm)?,
             blocks: (0..config.depth).map(|index| Block::load(config, blocks.pp(index))).collect::<Result<_>>()?,
@@ -96,9 +111,8 @@ impl Vit {
         }
         let (mut x, grid) = self.embed(pixels)?;
         let angles = match self.config.positions {
-            Positions::Rotary { temperature } => {
-                let (prefix, head) = (self.config.prefix(), self.config.width / self.config.heads);
-                Some(Angles::dinov3(grid, prefix, head, temperature, x.dtype(), x.device())?)
+            Positions::Rotary { .. } => {
+                Some(Angles::dinov3(grid, self.config.prefix(), &self.periods, x.dtype(), x.device())?)
             }
             Positions::Table { .. } | Positions::None => None,
         };

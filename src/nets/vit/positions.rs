@@ -46,19 +46,22 @@ pub(super) struct Angles {
 }
 
 impl Angles {
-    /// DINOv3's angles: patch centres in −1…1 on either axis, divided by `head / 4` periods from 1 up to
-    /// `temperature`, rows first, then columns.
+    /// The periods of heads of width `head`: `head / 4` from 1 up to `temperature`, evenly in their logarithms.
+    pub(super) fn periods(head: usize, temperature: f64) -> Vec<f64> {
+        (0..head / 4).map(|i| temperature.powf(2.0 * i as f64 / (head / 2) as f64)).collect()
+    }
+
+    /// DINOv3's angles: patch centres in −1…1 on either axis, divided by the `head / 4` periods, rows first, then
+    /// columns.
     pub(super) fn dinov3(
         grid: (usize, usize),
         prefix: usize,
-        head: usize,
-        temperature: f64,
+        periods: &[f64],
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
         let (rows, columns) = grid;
-        let quarter = head / 4;
-        let periods: Vec<f64> = (0..quarter).map(|i| temperature.powf(2.0 * i as f64 / (head / 2) as f64)).collect();
+        let quarter = periods.len();
         let count = (prefix + rows * columns) * 2 * quarter;
         let (mut cos, mut sin) = (Vec::with_capacity(count), Vec::with_capacity(count));
         cos.resize(prefix * 2 * quarter, 1f32);
@@ -66,7 +69,7 @@ impl Angles {
         let centre = |at: usize, length: usize| 2.0 * (at as f64 + 0.5) / length as f64 - 1.0;
         for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
             for coordinate in [centre(row, rows), centre(column, columns)] {
-                for period in &periods {
+                for period in periods {
                     let angle = std::f64::consts::TAU * coordinate / period;
                     cos.push(angle.cos() as f32);
                     sin.push(angle.sin() as f32);

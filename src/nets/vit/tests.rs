@@ -193,7 +193,7 @@ fn parts_are_read_from_tensors_and_configs() {
     assert_eq!((registers.registers, registers.prefix()), (4, 5));
     assert_eq!(registers.positions, Positions::Table { covered: 0, grid: (4, 4) });
     assert_eq!(config("oblong").positions, Positions::Table { covered: 1, grid: (3, 6) });
-    assert_eq!(config("dinov3").positions, Positions::Rotary { temperature: 100.0 });
+    assert_eq!(config("dinov3").positions, Positions::Rotary { temperature: 100.0, stored: false });
     assert!(!config("pooled").final_norm && config("mae").final_norm);
     assert!(config("clip").norm_pre && !config("clip").patch_bias);
     let cost = dinov2.cost(37, 37);
@@ -240,7 +240,7 @@ fn other_networks_and_missing_tensors_are_named() {
         HashMap::from([("conv1.weight".to_owned(), Tensor::zeros((4, 3, 7, 7), DType::F32, &Device::Cpu).unwrap())]);
     case.json["architecture"] = json!("resnet50");
     assert!(fault(&case).contains("resnet50") && fault(&case).contains("conv1.weight"), "{}", fault(&case));
-    let renamed = "embeddings.patch_embeddings.projection.weight".to_owned();
+    let renamed = "vision_model.embeddings.patch_embedding.weight".to_owned();
     case.weights = HashMap::from([(renamed, Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap())]);
     assert!(fault(&case).contains("transformers library"), "{}", fault(&case));
 
