@@ -118,6 +118,14 @@ impl View {
         if length > 0.0 { away.map(|value| (value / length) as f32) } else { [0.0; 3] }
     }
 
+    /// A direction of the world in camera axes, turned so that it points from `position` to the camera's side.
+    #[must_use]
+    pub fn towards(&self, direction: [f32; 3], position: [f32; 3]) -> [f32; 3] {
+        let turned = self.rotation.map(|row| dot(row, direction));
+        let away = self.seen(position).iter().zip(turned).map(|(a, b)| a * f64::from(b)).sum::<f64>() > 0.0;
+        if away { turned.map(|value| -value) } else { turned }
+    }
+
     /// The colour of one Gaussian from here, by spherical harmonics up to `degree`.
     #[must_use]
     pub fn colour(&self, scene: &Gaussians, index: usize, degree: usize) -> [f32; 3] {
