@@ -160,9 +160,12 @@ fn exp_of_negative(sigma: f32) -> f32 {
     let rounded = exponent + ROUND;
     let f = exponent - (rounded - ROUND);
     let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(0x3f80_0000));
-    // 2^f by its Taylor series in f ln 2.
+    // 2^f by its Taylor series in x = f ln 2, in pairs, which do not wait for each other.
     let x = f * std::f32::consts::LN_2;
-    let series = 1.0 + x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x * (1.0 / 120.0 + x / 720.0)))));
+    let xx = x * x;
+    let low = (1.0 + x) + xx * (0.5 + x * (1.0 / 6.0));
+    let high = (1.0 / 24.0 + x * (1.0 / 120.0)) + xx * (1.0 / 720.0);
+    let series = low + (xx * xx) * high;
     power * series
 }
 

@@ -58,12 +58,16 @@ impl Drawn {
     }
 }
 
-/// All that is seen of a scene, nearest first.
+/// All that is seen of a scene.
 #[derive(Debug)]
 pub(in crate::splats) struct Frame {
     /// The camera and filter it is seen through.
     pub(in crate::splats) view: View,
-    /// What is seen.
+    /// What is seen, in the scene's order.
+    pub(in crate::splats) seen: Vec<Drawn>,
+    /// The places in it, nearest first.
+    pub(in crate::splats) order: Vec<u32>,
+    /// What is seen, nearest first.
     pub(in crate::splats) drawn: Vec<Drawn>,
     pub(in crate::splats) width: usize,
     pub(in crate::splats) height: usize,
@@ -86,6 +90,6 @@ impl Frame {
         let order = sort::by_depth(&depths);
         let drawn = order.par_iter().map(|at| seen[*at as usize]).collect();
         let (width, height) = (request.camera.width as usize, request.camera.height as usize);
-        Self { view, drawn, width, height }
+        Self { view, seen, order, drawn, width, height }
     }
 }

@@ -73,11 +73,12 @@ impl ChannelsOfPass {
     /// The channels of all that is seen, `[drawn, dim]`.
     fn of_frame(&self, scene: &Gaussians, request: &RasterRequest<'_>, frame: &Frame) -> Vec<f32> {
         let dim = self.dim();
-        let mut all = vec![0.0; frame.drawn.len() * dim];
         if dim == 0 {
-            return all;
+            return Vec::new();
         }
-        all.par_chunks_mut(dim * 1024).zip(frame.drawn.par_chunks(1024)).for_each(|(all, drawn)| {
+        // In the scene's order first: its arrays are long, and read from front to back they come fastest.
+        let mut all = vec![0.0; frame.seen.len() * dim];
+        all.par_chunks_mut(dim * 1024).zip(frame.seen.par_chunks(1024)).for_each(|(all, drawn)| {
             for (channels, drawn) in all.chunks_exact_mut(dim).zip(drawn) {
                 let index = drawn.index as usize;
                 let mut rest = channels;
@@ -100,7 +101,13 @@ impl ChannelsOfPass {
                 }
             }
         });
-        all
+        let mut sorted = vec![0.0; all.len()];
+        sorted.par_chunks_mut(dim * 1024).zip(frame.order.par_chunks(1024)).for_each(|(sorted, order)| {
+            for (sorted, at) in sorted.chunks_exact_mut(dim).zip(order) {
+                sorted.copy_from_slice(&all[dim * *at as usize..][..dim]);
+            }
+        });
+        sorted
     }
 }
 
@@ -120,7 +127,7 @@ fn normal(scene: &Gaussians, frame: &Frame, index: usize) -> [f32; 3] {
 /// One tile's share of a pass.
 struct Tile {
     light: Light,
-    /// `[row, run, channel]` of eight pixels.
+    /// `[channel, row, run]` of eight pixels.
     sums: Vec<Lanes>,
     median: Vec<Lanes>,
     count: Vec<[u32; LANES]>,
@@ -191,8 +198,9 @@ impl WithSimd for Blending<'_> {
         let slots = bins.of(index);
         // Colour alone is the common case and has its sums in registers.
         if dim == 3 && median.is_empty() && count.is_empty() {
-            let (sums, _) = sums.as_chunks_mut::<3>();
-            blend(drawn, slots, corner, light, &mut ThreeSums { channels, now: [0.0; 3], sums });
+            let (red, rest) = sums.split_at_mut(SIDE * RUNS);
+            let (green, blue) = rest.split_at_mut(SIDE * RUNS);
+            blend(drawn, slots, corner, light, &mut ThreeSums { channels, now: [0.0; 3], sums: [red, green, blue] });
         } else {
             let mut sink = Sums { drawn, channels, dim, now: &[], depth: 0.0, sums, median, count };
             blend(drawn, slots, corner, light, &mut sink);
@@ -203,7 +211,7 @@ impl WithSimd for Blending<'_> {
 struct ThreeSums<'a> {
     channels: &'a [f32],
     now: [f32; 3],
-    sums: &'a mut [[Lanes; 3]],
+    sums: [&'a mut [Lanes]; 3],
 }
 
 impl Sink for ThreeSums<'_> {
@@ -214,13 +222,20 @@ impl Sink for ThreeSums<'_> {
 
     #[inline(always)]
     fn take(&mut self, run: usize, weights: &Lanes, _: &Lanes, _: &Lanes) {
-        let sums = &mut self.sums[run];
-        for (sums, value) in sums.iter_mut().zip(self.now) {
-            for lane in 0..LANES {
-                sums[lane] += weights[lane] * value;
-            }
+        for (sums, value) in self.sums.iter_mut().zip(self.now) {
+            add(&mut sums[run], weights, value);
         }
     }
+}
+
+/// Adds eight weighted values. Through a copy, which the compiler turns into one vector.
+#[inline(always)]
+fn add(sums: &mut Lanes, weights: &Lanes, value: f32) {
+    let (mut now, weights) = (*sums, *weights);
+    for lane in 0..LANES {
+        now[lane] += weights[lane] * value;
+    }
+    *sums = now;
 }
 
 struct Sums<'a> {
@@ -243,10 +258,8 @@ impl Sink for Sums<'_> {
 
     #[inline(always)]
     fn take(&mut self, run: usize, weights: &Lanes, before: &Lanes, after: &Lanes) {
-        for (sums, value) in self.sums[run * self.dim..][..self.dim].iter_mut().zip(self.now) {
-            for lane in 0..LANES {
-                sums[lane] += weights[lane] * value;
-            }
+        for (sums, value) in self.sums[run..].iter_mut().step_by(SIDE * RUNS).zip(self.now) {
+            add(sums, weights, *value);
         }
         if let Some(median) = self.median.get_mut(run) {
             for lane in 0..LANES {
@@ -264,14 +277,14 @@ impl Sink for Sums<'_> {
 
 /// Brings the tiles' sums to the maps.
 fn gather(channels: &ChannelsOfPass, tiles: Tiles, all: &[Tile], is_first: bool, raster: &mut Raster) {
-    let (width, dim, own) = (raster.width, channels.dim(), channels.own);
+    let (width, own) = (raster.width, channels.own);
     let at = |x: usize, y: usize| {
         let tile = &all[y / SIDE * tiles.columns + x / SIDE];
         (tile, y % SIDE * RUNS + x % SIDE / LANES, x % LANES)
     };
     let sum = |x: usize, y: usize, channel: usize| {
         let (tile, run, lane) = at(x, y);
-        tile.sums[run * dim + channel][lane]
+        tile.sums[channel * SIDE * RUNS + run][lane]
     };
     let through = |x: usize, y: usize| {
         let (tile, ..) = at(x, y);
