@@ -9,6 +9,7 @@ pub mod camera;
 mod error;
 pub mod gaussians;
 pub mod harmonics;
+pub mod io;
 pub mod projection;
 pub mod raster;
 pub mod tiles;

@@ -66,4 +66,4 @@ pub fn render(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
