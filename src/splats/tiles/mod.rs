@@ -5,7 +5,7 @@
 //! the same whatever the number of threads and whatever the processor: threads never share a sum, and vectors are used
 //! lane by lane only.
 
-mod bins;
+pub(super) mod bins;
 pub(super) mod blend;
 pub(super) mod frame;
 mod maps;
