@@ -66,4 +66,4 @@ pub fn render(
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
