@@ -258,7 +258,7 @@ impl Sink for Sums<'_> {
 
     #[inline(always)]
     fn take(&mut self, run: usize, weights: &Lanes, before: &Lanes, after: &Lanes) {
-        for (sums, value) in self.sums[run..].iter_mut().step_by(SIDE * RUNS).zip(self.now) {
+        for (sums, value) in self.sums.iter_mut().skip(run).step_by(SIDE * RUNS).zip(self.now) {
             add(sums, weights, *value);
         }
         if let Some(median) = self.median.get_mut(run) {

@@ -104,6 +104,9 @@ fn maps_do_not_depend_on_what_else_is_asked_or_on_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         assert_eq!(pool.install(|| render(&scene, &request, &Unobserved)).unwrap(), all);
     }
+    // Alpha alone, without a single channel.
+    let alone = render(&scene, &RasterRequest { channels: Channels::default(), ..request }, &Unobserved).unwrap();
+    assert!(alone.alpha == all.alpha && alone.values.is_empty());
     // Channels beyond one pass are the same as those alone.
     let features = scene.features().unwrap();
     let last: Vec<f32> = features.values.chunks_exact(37).map(|values| values[36]).collect();
