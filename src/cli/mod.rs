@@ -48,7 +48,7 @@ enum Command {
     /// Turn a vague wish into concrete instructions.
     Specify(Box<specify::SpecifyArgs>),
     /// Render synthetic scenes with ground truth.
-    World(world::WorldArgs),
+    World(Box<world::WorldArgs>),
 }
 
 /// Parses the process's arguments, runs what they ask for and returns the exit code.

@@ -20,7 +20,7 @@ use crate::world::views;
 /// Opacity of every Gaussian.
 const OPACITY: f32 = 0.97;
 /// Standard deviation of a disc in parts of the distance to its neighbours.
-const WIDTH: f32 = 0.56;
+const WIDTH: f32 = 0.64;
 /// And across the surface.
 const THICKNESS: f32 = 0.12;
 

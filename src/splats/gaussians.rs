@@ -161,7 +161,7 @@ impl Gaussians {
         for (index, keep) in keep.iter_mut().enumerate() {
             *keep = false;
             let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-            let features = parts.features.as_ref().map_or(true, |features| finite(features.of(index)));
+            let features = parts.features.as_ref().is_none_or(|features| finite(features.of(index)));
             let [q0, q1, q2, q3] = parts.rotations[index].map(f64::from);
             let length = (q0 * q0 + q1 * q1 + q2 * q2 + q3 * q3).sqrt();
             let scales = parts.log_scales[index];
@@ -319,9 +319,9 @@ impl Gaussians {
     pub fn bounds(&self) -> Bounds {
         let mut bounds = Bounds { min: [f32::INFINITY; 3], max: [f32::NEG_INFINITY; 3] };
         for position in &self.parts.positions {
-            for axis in 0..3 {
-                bounds.min[axis] = bounds.min[axis].min(position[axis]);
-                bounds.max[axis] = bounds.max[axis].max(position[axis]);
+            for ((min, max), value) in bounds.min.iter_mut().zip(&mut bounds.max).zip(position) {
+                *min = min.min(*value);
+                *max = max.max(*value);
             }
         }
         bounds

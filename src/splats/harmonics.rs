@@ -83,10 +83,10 @@ mod tests {
             }
         }
         let area = 4.0 * std::f64::consts::PI / f64::from(rings * steps);
-        for i in 0..16 {
-            for j in 0..16 {
+        for (i, row) in sums.iter().enumerate() {
+            for (j, sum) in row.iter().enumerate() {
                 let wanted = if i == j { 1.0 } else { 0.0 };
-                assert!((sums[i][j] * area - wanted).abs() < 3e-3, "{i} {j}: {}", sums[i][j] * area);
+                assert!((sum * area - wanted).abs() < 3e-3, "{i} {j}: {}", sum * area);
             }
         }
     }

@@ -178,7 +178,7 @@ fn pictures_are_blended_as_the_reference_does() {
                 ("depth", &found.depth, most_depth),
                 ("normals", &found.normals, 1.0),
             ];
-            if fixture.values.len() > 0 {
+            if !fixture.values.is_empty() {
                 maps.push(("blended", &found.values, 3.0));
             }
             for (map, found, unit) in maps {

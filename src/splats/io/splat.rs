@@ -12,7 +12,7 @@ const BLOCK: usize = 1 << 16;
 
 /// Reads all Gaussians.
 pub(super) fn read(source: &mut Source, observer: &dyn SplatObserver) -> Result<Parts, SplatError> {
-    if source.length % ROW as u64 != 0 {
+    if !source.length.is_multiple_of(ROW as u64) {
         return Err(source.fault(format!(
             "has {} bytes, no whole number of Gaussians of {ROW} bytes: it is not whole, or no .splat file",
             source.length

@@ -162,7 +162,7 @@ fn spz4(count: u32, streams: &[(&[u8], u64)]) -> Vec<u8> {
 fn stored(bytes: &[u8]) -> Vec<u8> {
     // Magic, one segment with a size of one byte, and one last raw block.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, bytes.len() as u8];
-    frame.extend(&((bytes.len() as u32) << 3 | 1).to_le_bytes()[..3]);
+    frame.extend(&(((bytes.len() as u32) << 3) | 1).to_le_bytes()[..3]);
     frame.extend(bytes);
     frame
 }
@@ -172,7 +172,7 @@ fn spz_of_version_four_is_read_stream_by_stream() {
     let one = |at: i32| at.to_le_bytes()[..3].to_vec();
     let position: Vec<u8> = [4096, -8192, 2048].into_iter().flat_map(one).collect();
     // The largest part is w, and x is −1/√2.
-    let turn = (3u32 << 30 | (512 | 511) << 20).to_le_bytes();
+    let turn = ((3u32 << 30) | ((512 | 511) << 20)).to_le_bytes();
     let streams = [&position[..], &[51], &[128, 0, 255], &[160, 144, 0], &turn].map(stored);
     let sizes = [9, 1, 3, 3, 4];
     let all: Vec<(&[u8], u64)> = streams.iter().map(Vec::as_slice).zip(sizes).collect();
