@@ -186,6 +186,24 @@ fn every_mode_is_written() {
 }
 
 #[test]
+fn the_sample_scene_shows_colours_and_features_to_its_cameras() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/samples");
+    let at = |name: &str| samples.join(name).to_str().unwrap().to_owned();
+    let (scene, cameras) = (at("river-cottage.spz"), at("river-cottage.cameras.json"));
+    for mode in ["rgb", "pca", "clusters"] {
+        let name = format!("{mode}.png");
+        let size = ["--size", "160x120", "--mode", mode, "-o", &name];
+        let told = done(folder.path(), &[&["render", &scene, "--camera", &cameras, "--view", "4"], &size[..]].concat());
+        assert!(told.contains("Gaussians, 160 × 120 pixels"), "{told}");
+        let picture = image::open(folder.path().join(name)).unwrap().into_rgb8();
+        // The ground and the water fill the lower half.
+        let dark = picture.enumerate_pixels().filter(|(_, y, pixel)| *y > 60 && pixel.0.iter().all(|value| *value < 8));
+        assert!(dark.count() < 100, "{mode}");
+    }
+}
+
+#[test]
 fn faults_are_one_sentence_and_leave_no_file() {
     let folder = tempfile::tempdir().unwrap();
     scene(folder.path(), "inside.safetensors");

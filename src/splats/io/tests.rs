@@ -246,8 +246,9 @@ fn compressed(harmonics: bool) -> Vec<u8> {
         bytes.extend(row.iter().flat_map(|value: &f32| value.to_le_bytes()));
     }
     for index in 0..300u32 {
-        let word =
-            [2047 << 21 | (index % 1024) << 11, index % 4 << 30 | 512 << 20 | 512 << 10 | 512, 2047, 0xff80_00cc];
+        let position = (2047 << 21) | ((index % 1024) << 11);
+        let turn = ((index % 4) << 30) | (512 << 20) | (512 << 10) | 512;
+        let word = [position, turn, 2047, 0xff80_00cc];
         bytes.extend(word.iter().flat_map(|word| word.to_le_bytes()));
     }
     if harmonics {
