@@ -15,6 +15,10 @@ use crate::splats::{SplatError, SplatObserver};
 /// The most channels that are summed in one pass over the sorted Gaussians: 128 kB of sums a tile.
 const MOST_CHANNELS: usize = 32;
 
+/// Runs from one channel's sums to the next's: one more than a tile has, or all channels of a pixel would lie 4096 bytes
+/// apart and drive each other out of the cache.
+const PLANE: usize = SIDE * RUNS + 1;
+
 /// Draws the maps of a request.
 pub(super) fn render(
     scene: &Gaussians,
@@ -153,7 +157,7 @@ fn one_pass(
             let (column, row) = (tile % tiles.columns * SIDE, tile / tiles.columns * SIDE);
             Tile {
                 light: Light::new(frame.width - column, frame.height - row),
-                sums: vec![[0.0; LANES]; SIDE * RUNS * dim],
+                sums: vec![[0.0; LANES]; PLANE * dim],
                 median: vec![[0.0; LANES]; extra(wanted.median_depth)],
                 count: vec![[0; LANES]; extra(wanted.count)],
             }
@@ -198,8 +202,8 @@ impl WithSimd for Blending<'_> {
         let slots = bins.of(index);
         // Colour alone is the common case and has its sums in registers.
         if dim == 3 && median.is_empty() && count.is_empty() {
-            let (red, rest) = sums.split_at_mut(SIDE * RUNS);
-            let (green, blue) = rest.split_at_mut(SIDE * RUNS);
+            let (red, rest) = sums.split_at_mut(PLANE);
+            let (green, blue) = rest.split_at_mut(PLANE);
             blend(drawn, slots, corner, light, &mut ThreeSums { channels, now: [0.0; 3], sums: [red, green, blue] });
         } else {
             let mut sink = Sums { drawn, channels, dim, now: &[], depth: 0.0, sums, median, count };
@@ -258,7 +262,7 @@ impl Sink for Sums<'_> {
 
     #[inline(always)]
     fn take(&mut self, run: usize, weights: &Lanes, before: &Lanes, after: &Lanes) {
-        for (sums, value) in self.sums.iter_mut().skip(run).step_by(SIDE * RUNS).zip(self.now) {
+        for (sums, value) in self.sums.iter_mut().skip(run).step_by(PLANE).zip(self.now) {
             add(sums, weights, *value);
         }
         if let Some(median) = self.median.get_mut(run) {
@@ -284,7 +288,7 @@ fn gather(channels: &ChannelsOfPass, tiles: Tiles, all: &[Tile], is_first: bool,
     };
     let sum = |x: usize, y: usize, channel: usize| {
         let (tile, run, lane) = at(x, y);
-        tile.sums[channel * SIDE * RUNS + run][lane]
+        tile.sums[channel * PLANE + run][lane]
     };
     let through = |x: usize, y: usize| {
         let (tile, ..) = at(x, y);

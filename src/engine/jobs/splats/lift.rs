@@ -95,7 +95,7 @@ impl Job for LiftJob {
             let lift = lift.get_or_insert_with(|| Lift::new(&scene, grid.dim()));
             let map =
                 map(&named.camera, grid).with_context(|| format!("{} does not fit its camera", path.display()))?;
-            context.monitor.stage(&format!("Lifting photograph {} of {all}", at + 1), 0);
+            context.monitor.stage(format!("Lifting photograph {} of {all}", at + 1), 0);
             lift.add(&named.camera, filter, &map, context.monitor).map_err(in_job_terms)?;
         }
         let Some(lift) = lift else { bail!("no photograph could be looked at") };
