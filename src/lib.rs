@@ -2,7 +2,7 @@
 //!
 //! The modules stand in one order, and each uses only those below it:
 //! [`app`] and [`cli`] build requests and show what comes back; [`engine`] runs them one at a time;
-//! [`edit`] and [`features`] are the methods (plain functions over tensors and pictures), [`trace`] what they write
+//! [`edit`], [`features`] and [`splats`] are the methods (plain functions over tensors and pictures), [`trace`] what they write
 //! down for comparison; [`nets`] are network definitions;
 //! [`ops`] are the operations networks are made of. [`packs`] (models on disk) and [`picture`]
 //! (pictures on disk) know nothing of models; [`world`] renders the synthetic scenes that the starter
@@ -17,5 +17,6 @@ pub mod nets;
 pub mod ops;
 pub mod packs;
 pub mod picture;
+pub mod splats;
 pub mod trace;
 pub mod world;

@@ -6,10 +6,13 @@
 mod edit;
 mod evaluate;
 mod features;
+mod lift;
 mod models;
 mod progress;
+mod render;
 mod specify;
 mod world;
+mod world_splats;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,13 +38,17 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Show what a vision transformer sees in pictures, as maps of its features.
     Features(Box<features::FeaturesArgs>),
+    /// Put the features of photographs onto the Gaussians of a scene.
+    Lift(Box<lift::LiftArgs>),
     /// Show which models there are, where they are, and whether their files are whole.
     #[command(subcommand)]
     Models(models::Models),
+    /// Draw one view of a scene of 3D Gaussians.
+    Render(Box<render::RenderArgs>),
     /// Turn a vague wish into concrete instructions.
     Specify(Box<specify::SpecifyArgs>),
     /// Render synthetic scenes with ground truth.
-    World(world::WorldArgs),
+    World(Box<world::WorldArgs>),
 }
 
 /// Parses the process's arguments, runs what they ask for and returns the exit code.
@@ -51,7 +58,9 @@ pub fn main() -> ExitCode {
         Some(Command::Edit(args)) => edit::run(&args),
         Some(Command::Evaluate(command)) => evaluate::run(&command),
         Some(Command::Features(args)) => features::run(&args),
+        Some(Command::Lift(args)) => lift::run(&args),
         Some(Command::Models(command)) => models::run(&command),
+        Some(Command::Render(args)) => render::run(&args),
         Some(Command::Specify(args)) => specify::run(&args),
         Some(Command::World(args)) => world::run(&args),
         None => crate::app::open_window(arguments.picture.as_deref()),

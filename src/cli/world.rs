@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use rayon::prelude::*;
 
+use super::world_splats;
 use crate::world::dataset::{self, Mix, Plan, npy_header};
 use crate::world::edits::{Edit, Inventory};
 use crate::world::language::{captions, phrases};
@@ -63,6 +64,12 @@ pub(crate) struct WorldArgs {
     /// How many language samples.
     #[arg(long, default_value_t = 10_000)]
     count: usize,
+    /// Write a splat scene with its cameras and photographs into this folder: surface samples as Gaussians.
+    #[arg(long, value_name = "DIR")]
+    splats: Option<PathBuf>,
+    /// The most Gaussians of the splat scene.
+    #[arg(long, value_name = "N", default_value_t = 60_000)]
+    gaussians: usize,
     /// Render the sample pictures into this folder.
     #[arg(long)]
     samples: Option<PathBuf>,
@@ -80,7 +87,7 @@ fn parse_size(text: &str) -> Result<(usize, usize)> {
 }
 
 /// Writes a file whole: into a temporary file beside it, then renamed.
-fn write_whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
+pub(super) fn write_whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary =
         tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write in {}", folder.display()))?;
@@ -91,7 +98,7 @@ fn write_whole(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> Result<()
     Ok(())
 }
 
-fn save_png(path: &Path, picture: &Picture) -> Result<()> {
+pub(super) fn save_png(path: &Path, picture: &Picture) -> Result<()> {
     let image = image::RgbImage::from_raw(picture.width as u32, picture.height as u32, picture.rgb.clone())
         .context("picture size")?;
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -158,6 +165,9 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
         return dense::write(folder, &plan, &tell)
             .with_context(|| format!("cannot write the data set into {}", folder.display()));
     }
+    if let Some(folder) = &args.splats {
+        return world_splats::write(folder, args.seed, args.views, args.gaussians, (width, height));
+    }
     if let Some(path) = &args.texts {
         let lines: Vec<String> = (0..args.count)
             .into_par_iter()
@@ -187,7 +197,7 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
     }
     let Some(folder) = &args.out else {
         bail!(
-            "say where the pictures go with --out FOLDER (or use --dataset, --dense, --texts, --samples, --list-edits)"
+            "say where the pictures go with --out FOLDER (or use --dataset, --dense, --splats, --texts, --samples, --list-edits)"
         )
     };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;

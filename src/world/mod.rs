@@ -19,6 +19,7 @@ pub mod palette;
 pub mod render;
 pub mod rng;
 pub mod scene;
+pub mod surface;
 pub mod terrain;
 pub mod views;
 

@@ -11,4 +11,5 @@ mod features;
 mod fixtures;
 mod networks;
 mod runs;
+mod splats;
 mod steps;

@@ -3,3 +3,4 @@
 pub mod edit;
 pub mod features;
 pub mod specify;
+pub mod splats;
