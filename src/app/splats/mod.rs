@@ -242,6 +242,6 @@ impl Glassbox {
         super::widgets::buttons::hint(ui, words).on_hover_text("Time of the last picture, and what drew it");
         let (width, height) = (drawn.camera.width, drawn.camera.height);
         let size = super::widgets::buttons::hint(ui, format!("{width} × {height}"));
-        size.accessible_name(format!("Drawn at {width} × {height}")).on_hover_text("Pixels of the last picture");
+        size.on_hover_text("Pixels of the last picture");
     }
 }
