@@ -26,6 +26,7 @@ pub(crate) enum Command {
     Cancel,
     CancelAll,
     Lens(LensKind),
+    OpenScene,
     FeaturesOfFolder,
     UseAsRegion,
     LinkPanes,
@@ -76,7 +77,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 75] = [
+    pub(crate) const ALL: [Self; 77] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -94,6 +95,8 @@ impl Command {
         Self::CancelAll,
         Self::Lens(LensKind::Edit),
         Self::Lens(LensKind::Features),
+        Self::Lens(LensKind::Splats),
+        Self::OpenScene,
         Self::FeaturesOfFolder,
         Self::UseAsRegion,
         Self::Map(MapKind::Pca),
@@ -182,6 +185,7 @@ impl Command {
             Self::Cancel => ("Edit", "Cancel, or leave the tool"),
             Self::CancelAll => ("Edit", "Cancel everything"),
             Self::Lens(kind) => ("Window", kind.command()),
+            Self::OpenScene => ("Picture", "Open a splat scene…"),
             Self::FeaturesOfFolder => ("Features", "Open the Features lens with a folder…"),
             Self::UseAsRegion => ("Features", "Use as region"),
             Self::Map(map) => ("Features", map.command()),

@@ -62,6 +62,7 @@ pub(crate) enum Icon {
     Model,
     Grid,
     Features,
+    Splats,
     Link,
     Unlink,
     Pointer,
@@ -319,6 +320,7 @@ fn strokes(icon: Icon) -> &'static [Stroked] {
             Dot(8.0, 5.8, 1.1),
             Dot(4.4, 10.2, 1.1),
         ],
+        Icon::Splats => &[Circle(6.0, 9.6, 3.6), Circle(10.6, 6.0, 3.0), Dot(11.8, 11.8, 1.4), Dot(4.2, 3.8, 1.2)],
         Icon::Link => &[
             Line(&[(6.6, 9.4), (9.4, 6.6)]),
             Line(&[(7.4, 5.0), (9.2, 3.2), (11.0, 2.8), (13.2, 5.0), (12.8, 6.8), (11.0, 8.6)]),

@@ -77,6 +77,7 @@ fn ask_for_what_the_adapter_has(setup: &mut WgpuSetup) {
         *device_descriptor = Arc::new(|adapter| wgpu::DeviceDescriptor {
             label: Some("glassbox"),
             required_limits: adapter.limits(),
+            required_features: adapter.features() & crate::splats::gpu::device::wanted_features(),
             ..wgpu::DeviceDescriptor::default()
         });
     }
@@ -138,7 +139,7 @@ mod tests {
         image::RgbImage::from_pixel(40, 30, image::Rgb([90, 120, 150])).save(&picture).unwrap();
         let open = |picture: Option<PathBuf>, again: &Reopen| {
             let folders = super::super::Folders::below(home.path());
-            let setup = Setup { picture, folders, samples: Vec::new(), ..Setup::default() };
+            let setup = Setup { picture, folders, samples: Vec::new(), scene: None, ..Setup::default() };
             let (again, before) = (Arc::clone(again), lock(again).take());
             let mut setup = Some(setup);
             Harness::builder().allow_missing_glyphs().build_eframe(move |cc| {

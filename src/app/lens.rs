@@ -24,17 +24,20 @@ pub(crate) enum LensKind {
     Edit,
     /// What a vision transformer sees.
     Features,
+    /// Scenes of 3D Gaussians.
+    Splats,
 }
 
 impl LensKind {
     /// In the order of their tabs.
-    pub(crate) const ALL: [Self; 2] = [Self::Edit, Self::Features];
+    pub(crate) const ALL: [Self; 3] = [Self::Edit, Self::Features, Self::Splats];
 
     /// On its tab.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Edit => "Edit",
             Self::Features => "Features",
+            Self::Splats => "Splats",
         }
     }
 
@@ -43,6 +46,7 @@ impl LensKind {
         match self {
             Self::Edit => "Edit lens",
             Self::Features => "Features lens",
+            Self::Splats => "Splats lens",
         }
     }
 
@@ -51,6 +55,7 @@ impl LensKind {
         match self {
             Self::Edit => Key::Num1,
             Self::Features => Key::Num2,
+            Self::Splats => Key::Num3,
         }
     }
 
@@ -58,6 +63,7 @@ impl LensKind {
         match self {
             Self::Edit => Icon::Wand,
             Self::Features => Icon::Features,
+            Self::Splats => Icon::Splats,
         }
     }
 }
@@ -83,6 +89,7 @@ impl Glassbox {
             LensKind::Features => {
                 self.settings.now.lens == kind || self.features.has_backbones(&self.settings.now.features)
             }
+            LensKind::Splats => self.settings.now.lens == kind || self.splats.has_scenes(),
         }
     }
 
@@ -130,6 +137,7 @@ impl Glassbox {
         match self.settings.now.lens {
             LensKind::Edit => self.edit_panel(ui),
             LensKind::Features => self.features_panel(ui),
+            LensKind::Splats => self.splats_panel(ui),
         }
     }
 
@@ -138,6 +146,8 @@ impl Glassbox {
         match self.settings.now.lens {
             LensKind::Edit => self.editor_menu(ui),
             LensKind::Features => self.backbone_menu(ui),
+            // Its scene is in the panel.
+            LensKind::Splats => {}
         }
     }
 
@@ -155,6 +165,10 @@ impl Glassbox {
                 self.feature_panes(ui);
                 true
             }
+            LensKind::Splats => {
+                self.splat_view(ui);
+                true
+            }
         }
     }
 
@@ -162,7 +176,7 @@ impl Glassbox {
     pub(super) fn lens_draws(&self) -> bool {
         match self.settings.now.lens {
             LensKind::Edit => self.is_painting(),
-            LensKind::Features => false,
+            LensKind::Features | LensKind::Splats => false,
         }
     }
 
@@ -178,7 +192,7 @@ impl Glassbox {
                 self.painting(ui, canvas);
             }
             // Its panes draw all of it.
-            LensKind::Features => {}
+            LensKind::Features | LensKind::Splats => {}
         }
     }
 
@@ -191,6 +205,7 @@ impl Glassbox {
                 }
             }
             LensKind::Features => self.features_status(ui),
+            LensKind::Splats => self.splats_status(ui),
         }
     }
 
@@ -217,6 +232,7 @@ impl Glassbox {
     pub(super) fn poll_lenses(&mut self, ctx: &Context) {
         self.poll_edit(ctx);
         self.poll_features();
+        self.poll_splats(ctx);
     }
 
     /// The open document is about to be replaced.

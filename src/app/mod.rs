@@ -24,6 +24,7 @@ mod samples;
 mod session;
 mod settings;
 mod shell;
+mod splats;
 mod theme;
 mod widgets;
 
@@ -49,6 +50,7 @@ use notices::{Level, Notices};
 use opening::Files;
 use session::Keeper;
 use settings::{SettingsStore, ThemeChoice};
+use splats::SplatsLens;
 use widgets::compare::{Mode, View};
 use widgets::picture_view::PictureTexture;
 
@@ -74,6 +76,8 @@ pub struct Setup {
     pub workshop: Arc<dyn Workshop>,
     /// Pictures to try it on.
     pub samples: Vec<PathBuf>,
+    /// A splat scene to try the Splats lens on.
+    pub scene: Option<PathBuf>,
     /// How many bytes the program holds, for the status line; `None` where nobody can tell.
     pub memory: fn() -> Option<u64>,
 }
@@ -86,6 +90,7 @@ impl Default for Setup {
             dialogs: Arc::new(SystemDialogs),
             workshop: Arc::new(Models),
             samples: samples::of_this_machine(),
+            scene: samples::scene_of_this_machine(),
             memory: memory::resident,
         }
     }
@@ -110,6 +115,7 @@ pub struct Glassbox {
     history: History<Option<State>>,
     edit: EditLens,
     features: FeaturesLens,
+    splats: SplatsLens,
     keeper: Keeper,
     crash_notes: PathBuf,
     /// What was kept last of the open document, and when (the window's clock).
@@ -147,6 +153,9 @@ impl Glassbox {
         let repaint = ctx.clone();
         let engine = Engine::start(default_budget(), Arc::new(move || repaint.request_repaint()))?;
         let features = FeaturesLens::new(Arc::clone(&setup.workshop));
+        let gpu = cc.wgpu_render_state.as_ref();
+        let gpu = gpu.map(|state| crate::splats::gpu::device::Gpu::of(&state.adapter, &state.device, &state.queue));
+        let splats = SplatsLens::new(gpu, setup.scene);
         let edit = EditLens::new(setup.workshop, &settings.now.editor);
         let mut app = Self {
             settings,
@@ -159,6 +168,7 @@ impl Glassbox {
             history: History::new(None),
             edit,
             features,
+            splats,
             keeper: Keeper::start(setup.folders.data.join("sessions")),
             crash_notes: setup.folders.crash_notes(),
             kept: (None, 0.0),
@@ -329,10 +339,8 @@ impl Glassbox {
             | Command::ShowResult
             | Command::CopyPicture
             | Command::ShowSingle
-            | Command::Fit
-            | Command::ActualSize
-            | Command::ZoomIn
-            | Command::ZoomOut => self.document.is_some(),
+            | Command::ActualSize => self.document.is_some(),
+            Command::Fit | Command::ZoomIn | Command::ZoomOut => self.document.is_some() || self.splats_are_open(),
             _ => true,
         }
     }
@@ -366,6 +374,10 @@ impl Glassbox {
             | Command::CopyRecipe
             | Command::VarySeed => self.act_on_edit(ctx, command),
             Command::Lens(kind) => self.show_lens(kind),
+            Command::OpenScene => self.ask_for_a_scene(ctx),
+            Command::Fit if self.splats_are_open() => self.frame_scene(),
+            Command::ZoomIn if self.splats_are_open() => self.approach_scene(0.8),
+            Command::ZoomOut if self.splats_are_open() => self.approach_scene(1.25),
             Command::FeaturesOfFolder => self.open_with_a_folder(ctx),
             Command::UseAsRegion => self.make_region(ctx),
             Command::LinkPanes => self.link_panes(),

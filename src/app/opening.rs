@@ -46,6 +46,10 @@ pub(super) enum Purpose {
     Backbone,
     /// A PCA basis.
     Basis,
+    /// A splat scene.
+    Scene,
+    /// A picture of a splat scene.
+    View,
     /// Something of the Features lens, written.
     Features(super::features::ExportWhat),
 }
@@ -102,6 +106,10 @@ fn file_name(path: &Path) -> String {
 impl Glassbox {
     /// Opens a picture file in the background.
     pub(super) fn open_path(&mut self, ctx: &Context, path: PathBuf) {
+        if super::splats::is_scene(&path) {
+            self.open_scene(ctx, path);
+            return;
+        }
         let ctx = ctx.clone();
         let name = file_name(&path);
         let task = Background::start("open a picture", move || {
@@ -167,15 +175,20 @@ impl Glassbox {
             (Choice::Path(path), Purpose::Region) => self.region_from_file(ctx, path),
             (Choice::Path(path), Purpose::Backbone) => self.backbone_from(&path),
             (Choice::Path(path), Purpose::Basis) => self.basis_from(ctx, path),
+            (Choice::Path(path), Purpose::Scene) => self.open_scene(ctx, path),
+            (Choice::Path(path), Purpose::View) => self.export_view_to(ctx, path),
             (Choice::Path(path), Purpose::Features(what)) => self.export_features_to(ctx, what, &path),
             (Choice::Nothing, _) => {}
             (Choice::Unavailable, _) => {
                 let begin = match purpose {
-                    Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis => String::new(),
-                    Purpose::Export | Purpose::Map | Purpose::Features(_) => {
+                    Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis | Purpose::Scene => {
+                        String::new()
+                    }
+                    Purpose::Export | Purpose::Map | Purpose::View | Purpose::Features(_) => {
                         let folder = self.settings.now.folder.clone().unwrap_or_default();
                         let name = match purpose {
                             Purpose::Map => self.suggested_map(),
+                            Purpose::View => self.suggested_view(),
                             Purpose::Features(what) => self.suggested_features_name(what),
                             _ => self.suggested_name(),
                         };

@@ -29,6 +29,14 @@ pub(super) fn of_this_machine() -> Vec<PathBuf> {
     found
 }
 
+/// The sample scene beside them, if there is one.
+pub(super) fn scene_of_this_machine() -> Option<PathBuf> {
+    let folders = Places::of_this_machine().assets.into_iter().map(|assets| assets.join("samples"));
+    let folder = folders.into_iter().find(|folder| folder.is_dir())?;
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    entries.filter(|path| super::splats::is_scene(path)).min()
+}
+
 struct Card {
     path: PathBuf,
     loading: Option<Background<ColorImage>>,

@@ -10,6 +10,7 @@ use super::edit::language::LanguageSettings;
 use super::features::settings::FeatureSettings;
 use super::folders::Folders;
 use super::lens::LensKind;
+use super::splats::settings::SplatSettings;
 use crate::ops::device::{DeviceChoice, Precision};
 
 /// Light, dark, or as the system.
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) language_model: LanguageSettings,
     /// What was chosen in the Features lens.
     pub(crate) features: FeatureSettings,
+    /// What was chosen in the Splats lens.
+    pub(crate) splats: SplatSettings,
     pub(crate) device: DeviceChoice,
     pub(crate) precision: Precision,
     /// Shows the picture while it forms.
@@ -64,6 +67,7 @@ impl Default for Settings {
             editor: "starter".to_owned(),
             language_model: LanguageSettings::default(),
             features: FeatureSettings::default(),
+            splats: SplatSettings::default(),
             device: DeviceChoice::Auto,
             precision: Precision::Auto,
             preview: true,

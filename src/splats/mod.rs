@@ -8,6 +8,7 @@
 pub mod camera;
 mod error;
 pub mod gaussians;
+pub mod gpu;
 pub mod harmonics;
 pub mod io;
 pub mod lift;

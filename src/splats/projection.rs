@@ -99,6 +99,12 @@ impl View {
         }
     }
 
+    /// x/z and y/z at which the Jacobian may be taken: smallest and largest of each.
+    #[must_use]
+    pub fn limits(&self) -> [[f32; 2]; 2] {
+        self.limits
+    }
+
     /// A point of the world in camera axes. In f64 up to the result, so that scenes far from the origin do not tremble.
     #[must_use]
     pub fn to_camera(&self, position: [f32; 3]) -> [f32; 3] {

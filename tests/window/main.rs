@@ -11,6 +11,7 @@ mod features;
 mod language;
 mod regions;
 mod snapshots;
+mod splats;
 mod stand_in;
 mod starter;
 

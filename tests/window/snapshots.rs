@@ -41,6 +41,7 @@ fn mask_what_varies(harness: &mut Harness<'_, Glassbox>) {
         (" left", 84.0),
         (" steps/s", 84.0),
         (" s a step", 84.0),
+        (" ms   ", 0.0),
         (version, 120.0),
     ] {
         for node in harness.query_all_by_label_contains(part) {
@@ -290,6 +291,47 @@ fn features_without_a_backbone() {
         window.settings(&now.replace('}', r#", "lens": "features"}"#));
         let mut h = window.open(Some("lake village.png"));
         until(&mut h, "what to do", |h| has(h, "Choose a folder…"));
+        h
+    });
+}
+
+/// The lens on four balls, in a mode.
+fn splats_in(window: &Window, mode: &str) -> Harness<'static, Glassbox> {
+    crate::splats::scene(window);
+    let theme = if window_is_light(window) { "light" } else { "dark" };
+    window.settings(&format!(
+        r#"{{"theme": "{theme}", "splats": {{"renderer": "cpu", "mode": "{mode}", "clusters": 5}}}}"#
+    ));
+    let mut h = window.open(Some("four balls.ply"));
+    until(&mut h, "the scene", |h| has_part(h, "2800 Gaussians, harmonics"));
+    // The whole picture, when the eye is at rest.
+    until(&mut h, "the picture at rest", |h| has(h, "902 × 745"));
+    quiet(&mut h);
+    h
+}
+
+fn window_is_light(window: &Window) -> bool {
+    let settings = std::fs::read_to_string(window.path("home").join("config").join("settings.json"));
+    settings.is_ok_and(|text| text.contains("light"))
+}
+
+#[test]
+fn splats_colour() {
+    both("splats-colour", USUAL, |window| splats_in(window, "colour"));
+}
+
+#[test]
+fn splats_clusters() {
+    both("splats-clusters", USUAL, |window| splats_in(window, "clusters"));
+}
+
+#[test]
+fn splats_none() {
+    both("splats-none", USUAL, |window| {
+        let theme = if window_is_light(window) { "light" } else { "dark" };
+        window.settings(&format!(r#"{{"theme": "{theme}", "lens": "splats"}}"#));
+        let mut h = window.open(None);
+        until(&mut h, "the empty lens", |h| has(h, "No scene"));
         h
     });
 }

@@ -246,6 +246,7 @@ impl Window {
             dialogs: self.answers.clone(),
             workshop: self.work.clone(),
             samples: self.samples.clone(),
+            scene: None,
             memory: || Some(812_000_000),
         };
         harness(setup, self.size, self.drawn)

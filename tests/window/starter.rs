@@ -53,6 +53,7 @@ fn a_sample_picture_becomes_wintry_with_the_starter_pack() {
         folders: Folders::below(home.path().join("home")),
         dialogs: answers,
         workshop: Arc::new(Models),
+        scene: None,
         samples: vec![sample.clone()],
         memory: glassbox::engine::memory::resident,
     };

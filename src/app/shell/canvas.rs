@@ -14,7 +14,7 @@ use crate::app::widgets::picture_view::PictureTexture;
 
 impl Glassbox {
     pub(super) fn centre(&mut self, ui: &mut Ui) {
-        if self.document.is_none() {
+        if self.document.is_none() && !self.splats_are_open() {
             self.nothing_open(ui);
             return;
         }

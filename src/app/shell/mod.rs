@@ -39,7 +39,8 @@ impl Glassbox {
                 .show(ui, |ui| self.versions(ui));
         }
         let lens = if room && ui.available_width() > 1000.0 { size::LENS } else { size::LENS_NARROW };
-        if self.document.is_some() {
+        let with_panel = self.document.is_some() || self.splats_are_open();
+        if with_panel {
             Panel::right("lens")
                 .exact_size(lens)
                 .resizable(false)
@@ -50,7 +51,7 @@ impl Glassbox {
         self.overlays(ui);
         self.notices.history(ui);
         // Clear of the panel's Run and of the zoom buttons.
-        let corner = if self.document.is_some() {
+        let corner = if with_panel {
             vec2(lens + space::M, size::STATUS + 64.0)
         } else {
             vec2(space::M, size::STATUS + space::M)

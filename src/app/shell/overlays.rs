@@ -255,6 +255,8 @@ impl Glassbox {
                 Purpose::Region => "Region from a file",
                 Purpose::Backbone => "Folder of a feature backbone",
                 Purpose::Basis => "Load a basis",
+                Purpose::Scene => "Open a splat scene",
+                Purpose::View => "Export the view",
                 Purpose::Features(_) => "Export from the Features lens",
             });
             hint(ui, "This system offers no file dialog, so the path is typed or pasted here.");
@@ -265,7 +267,10 @@ impl Glassbox {
             field.request_focus();
             ui.add_space(space::S);
             ui.horizontal(|ui| {
-                let opens = matches!(purpose, Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis);
+                let opens = matches!(
+                    purpose,
+                    Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis | Purpose::Scene
+                );
                 let words = if opens { "Open file" } else { "Save file" };
                 go |= TextButton::new(words).primary().enabled(!text.trim().is_empty()).show(ui).clicked();
                 keep = !TextButton::new("Not now").quiet().show(ui).clicked();

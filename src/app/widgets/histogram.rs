@@ -63,6 +63,25 @@ pub(crate) fn threshold(ui: &mut Ui, name: &str, counts: &[u32], at: &mut f32, b
     response.on_hover_cursor(CursorIcon::ResizeHorizontal).on_hover_text("Drag the threshold; what is lit is kept")
 }
 
+/// How values are spread: shares (0..=1 each) as thin bars.
+pub(crate) fn spread(ui: &mut Ui, name: &str, shares: &[f32]) {
+    let p = palette(ui.ctx());
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), 40.0), Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, name));
+    let painter = ui.painter_at(rect);
+    painter.rect(rect, CornerRadius::same(radius::CONTROL), p.field, p.outline(), StrokeKind::Inside);
+    let area = rect.shrink2(vec2(6.0, 4.0));
+    let most = shares.iter().copied().fold(1e-6_f32, f32::max);
+    let each = area.width() / shares.len().max(1) as f32;
+    for (index, share) in shares.iter().enumerate() {
+        // Square roots, so that rare values are seen.
+        let height = (share / most).sqrt() * area.height();
+        let left = area.left() + index as f32 * each;
+        let bar = Rect::from_min_max(pos2(left, area.bottom() - height), pos2(left + each - 1.0, area.bottom()));
+        painter.rect_filled(bar, 0, p.accent);
+    }
+}
+
 /// Shares of a whole (0..=1 each) as a row of bars, those of `chosen` lit.
 pub(crate) fn bars(ui: &mut Ui, name: &str, shares: &[f32], chosen: &[usize]) {
     let p = palette(ui.ctx());

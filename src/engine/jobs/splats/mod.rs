@@ -1,7 +1,7 @@
 //! Splat scenes on the inference thread: opened with memory asked for first, drawn in every mode, lifted onto.
 
 pub mod lift;
-mod modes;
+pub(crate) mod modes;
 pub mod render;
 
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::splats::gaussians::Features;
 const MOST_FITTED: usize = 1 << 15;
 
 /// Whether a Gaussian has features: those that no photograph showed have none.
-pub(super) fn has_features(features: &Features, index: usize) -> bool {
+pub(crate) fn has_features(features: &Features, index: usize) -> bool {
     match features.confidence.get(index) {
         Some(confidence) => *confidence > 0.0,
         None => features.of(index).iter().any(|value| *value != 0.0),
@@ -42,7 +42,7 @@ fn grid(rows: usize, dim: usize, tokens: Vec<f32>) -> Result<FeatureGrid, Featur
 
 /// Three principal components of each Gaussian and whether it has any: `[n, 4]`, and how they are coloured. The ranges
 /// are the scene's, so that a thing has one colour from everywhere.
-pub(super) fn components(
+pub(crate) fn components(
     features: &Features,
     observer: &dyn FeatureObserver,
 ) -> Result<(Vec<f32>, Colouring), FeatureError> {
@@ -65,7 +65,7 @@ pub(super) fn components(
 }
 
 /// The colour of blended components, 0..=1, and how much of a pixel has any.
-pub(super) fn component_colour(blended: &[f32], colouring: &Colouring) -> ([f32; 3], f32) {
+pub(crate) fn component_colour(blended: &[f32], colouring: &Colouring) -> ([f32; 3], f32) {
     let share = blended[3];
     let colour = std::array::from_fn(|channel| {
         let (low, high) = colouring.ranges[channel];
@@ -77,7 +77,7 @@ pub(super) fn component_colour(blended: &[f32], colouring: &Colouring) -> ([f32;
 
 /// For each Gaussian its products with the centres' directions, `[n, K]`, and the colours of the clusters. The cluster of
 /// a pixel is the one whose blended product is greatest.
-pub(super) fn clusters(
+pub(crate) fn clusters(
     features: &Features,
     count: usize,
     seed: u64,
@@ -102,7 +102,7 @@ pub(super) fn clusters(
 }
 
 /// The place of the greatest, of equals the first.
-pub(super) fn greatest(values: &[f32]) -> usize {
+pub(crate) fn greatest(values: &[f32]) -> usize {
     let mut best = 0;
     for (at, value) in values.iter().enumerate() {
         if *value > values[best] {
@@ -113,7 +113,7 @@ pub(super) fn greatest(values: &[f32]) -> usize {
 }
 
 /// The cosine of each pixel's blended feature with that of `query`; 0 where nothing is seen.
-pub(super) fn cosines(blended: &[f32], dim: usize, query: &[f32]) -> Vec<f32> {
+pub(crate) fn cosines(blended: &[f32], dim: usize, query: &[f32]) -> Vec<f32> {
     let length = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>().sqrt();
     let own = length(query);
     let of = |feature: &[f32]| {
@@ -125,7 +125,7 @@ pub(super) fn cosines(blended: &[f32], dim: usize, query: &[f32]) -> Vec<f32> {
 }
 
 /// Numbers as colours of the usual scale between their smallest and largest where something is seen; 0..=1.
-pub(super) fn scaled(values: &[f32], alpha: &[f32]) -> Vec<[f32; 3]> {
+pub(crate) fn scaled(values: &[f32], alpha: &[f32]) -> Vec<[f32; 3]> {
     let seen = || values.iter().zip(alpha).filter(|(_, alpha)| **alpha > 0.5).map(|(value, _)| *value);
     let (low, high) =
         seen().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));

@@ -1,0 +1,177 @@
+//! A scene on the device, in chunks that each fit its binding limit.
+
+use super::device::Gpu;
+use crate::splats::SplatError;
+use crate::splats::gaussians::{Gaussians, sh_coefficients};
+
+/// Bytes of a projected Gaussian (shaders/common/splats.wgsl).
+pub(super) const RECORD_BYTES: u64 = 48;
+const GEOMETRY_BYTES: u64 = 48;
+/// The most bytes of a Gaussian's channels in one pass: 8 targets of 3 channels.
+const CHANNEL_BYTES: u64 = 96;
+/// Invocations of a workgroup of the projection, and the most workgroups of a dispatch on any device.
+const GROUP: u64 = 256;
+const GROUPS: u64 = 65_535;
+/// Keys a workgroup of the sort takes.
+const SORT_TILE: u64 = 4096;
+
+/// Part of a scene.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) first: usize,
+    pub(super) count: usize,
+    /// `{first, count}` for the projection.
+    pub(super) place: wgpu::Buffer,
+    pub(super) geometry: wgpu::Buffer,
+    pub(super) harmonics: wgpu::Buffer,
+    pub(super) records: wgpu::Buffer,
+    /// Channels of the scene's own: colour, depth, normal.
+    pub(super) own: wgpu::Buffer,
+    /// Channels of the caller's, of one pass.
+    pub(super) values: wgpu::Buffer,
+}
+
+/// A scene on the device, and the room its frames need.
+#[derive(Debug)]
+pub(super) struct SceneOnDevice {
+    pub(super) count: usize,
+    pub(super) degree: usize,
+    pub(super) chunks: Vec<Chunk>,
+    /// So many sorted Gaussians are drawn at a time.
+    pub(super) window: usize,
+    pub(super) windows: usize,
+    pub(super) visible: wgpu::Buffer,
+    /// Everything is marked visible there.
+    pub(super) all_visible: bool,
+    pub(super) keys: [wgpu::Buffer; 2],
+    pub(super) order: [wgpu::Buffer; 2],
+    pub(super) counts: wgpu::Buffer,
+    pub(super) state: wgpu::Buffer,
+    pub(super) window_records: wgpu::Buffer,
+    pub(super) window_channels: wgpu::Buffer,
+}
+
+/// Reads, as a shader does, what the processor writes.
+const INPUT: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST);
+
+impl SceneOnDevice {
+    /// Brings a scene to the device. No buffer is larger than `limit` bytes.
+    pub(super) fn new(gpu: &Gpu, scene: &Gaussians, limit: u64) -> Result<Self, SplatError> {
+        let n = scene.len() as u64;
+        let coefficients = sh_coefficients(scene.sh_degree()) as u64;
+        let widest = GEOMETRY_BYTES.max(RECORD_BYTES).max(CHANNEL_BYTES).max(12 * coefficients);
+        let chunk = (limit / widest).min(GROUP * GROUPS).min(n);
+        // What runs over the whole scene: keys, their order, and the sort's counts.
+        let tiles = n.div_ceil(SORT_TILE);
+        if chunk == 0 || 4 * n > limit || 4 * 256 * tiles > limit || tiles > GROUPS {
+            let text = format!(
+                "the graphics device takes {limit} bytes at a time, too few for a scene of {n} Gaussians; choose the \
+                 CPU renderer"
+            );
+            return Err(SplatError::Device(text));
+        }
+        let windows = n.div_ceil(chunk);
+        gpu.checked(&format!("a scene of {n} Gaussians"), || {
+            let buffer = |label: &str, size: u64, usage: wgpu::BufferUsages| {
+                gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(label),
+                    size: size.max(4).next_multiple_of(4),
+                    usage,
+                    mapped_at_creation: false,
+                })
+            };
+            let storage = wgpu::BufferUsages::STORAGE;
+            let chunks = (0..windows).map(|index| {
+                let (first, last) = (index * chunk, n.min((index + 1) * chunk));
+                let count = last - first;
+                let made = Chunk {
+                    first: first as usize,
+                    count: count as usize,
+                    place: buffer("chunk", 16, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST),
+                    geometry: buffer("geometry", count * GEOMETRY_BYTES, INPUT),
+                    harmonics: buffer("harmonics", count * 12 * coefficients, INPUT),
+                    records: buffer("records", count * RECORD_BYTES, storage),
+                    own: buffer("own channels", count * 36, storage),
+                    // Grows when values are first asked for.
+                    values: buffer("values", 4, INPUT),
+                };
+                let place = [first as u32, count as u32, 0, 0];
+                gpu.queue.write_buffer(&made.place, 0, bytemuck::cast_slice(&place));
+                let range = made.first..made.first + made.count;
+                let geometry: Vec<[f32; 12]> = range.clone().map(|index| geometry(scene, index)).collect();
+                gpu.queue.write_buffer(&made.geometry, 0, bytemuck::cast_slice(&geometry));
+                let width = 3 * coefficients as usize;
+                let harmonics = &scene.sh()[range.start * width..range.end * width];
+                gpu.queue.write_buffer(&made.harmonics, 0, bytemuck::cast_slice(harmonics));
+                // What was written waits in the processor's memory until something is submitted.
+                gpu.queue.submit([]);
+                made
+            });
+            Ok(Self {
+                count: n as usize,
+                degree: scene.sh_degree(),
+                chunks: chunks.collect(),
+                window: chunk as usize,
+                windows: windows as usize,
+                visible: buffer("visible", n.div_ceil(32) * 4, INPUT),
+                all_visible: false,
+                keys: [buffer("keys", 4 * n, storage), buffer("keys", 4 * n, storage)],
+                order: [buffer("order", 4 * n, storage), buffer("order", 4 * n, storage)],
+                counts: buffer("counts", 4 * 256 * tiles, storage),
+                state: buffer("state", 16 + 16 * windows, storage | wgpu::BufferUsages::INDIRECT),
+                window_records: buffer("window", chunk * RECORD_BYTES, storage | wgpu::BufferUsages::VERTEX),
+                window_channels: buffer("channels", chunk * CHANNEL_BYTES, storage | wgpu::BufferUsages::VERTEX),
+            })
+        })
+    }
+
+    /// Marks which Gaussians are drawn.
+    pub(super) fn mark(&mut self, gpu: &Gpu, visible: Option<&[bool]>) {
+        if visible.is_none() && self.all_visible {
+            return;
+        }
+        let words: Vec<u32> = match visible {
+            None => vec![u32::MAX; self.count.div_ceil(32)],
+            Some(visible) => visible
+                .chunks(32)
+                .map(|marks| marks.iter().enumerate().fold(0, |word, (bit, mark)| word | u32::from(*mark) << bit))
+                .collect(),
+        };
+        gpu.queue.write_buffer(&self.visible, 0, bytemuck::cast_slice(&words));
+        self.all_visible = visible.is_none();
+    }
+
+    /// Brings channels `range` of the caller's `values` `[n, dim]` to the chunks, padded to `stride`.
+    pub(super) fn bring(
+        &mut self,
+        gpu: &Gpu,
+        (values, dim): (&[f32], usize),
+        range: &std::ops::Range<usize>,
+        stride: usize,
+    ) {
+        for chunk in &mut self.chunks {
+            let mut padded = vec![0f32; chunk.count * stride];
+            for (to, from) in padded.chunks_exact_mut(stride).zip(values[chunk.first * dim..].chunks_exact(dim)) {
+                to[..range.len()].copy_from_slice(&from[range.clone()]);
+            }
+            let size = 4 * padded.len() as u64;
+            if chunk.values.size() < size {
+                chunk.values = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some("values"),
+                    size,
+                    usage: INPUT,
+                    mapped_at_creation: false,
+                });
+            }
+            gpu.queue.write_buffer(&chunk.values, 0, bytemuck::cast_slice(&padded));
+        }
+    }
+}
+
+/// One Gaussian as the projection reads it.
+fn geometry(scene: &Gaussians, index: usize) -> [f32; 12] {
+    let [x, y, z] = scene.positions()[index];
+    let [qw, qx, qy, qz] = scene.rotations()[index];
+    let [sx, sy, sz] = scene.scales(index);
+    [x, y, z, scene.opacity(index), qw, qx, qy, qz, sx, sy, sz, 0.0]
+}
