@@ -156,6 +156,7 @@ fn main() {
             folders,
             dialogs: Arc::new(NoDialogs),
             workshop: Arc::new(Models),
+            scene: None,
             samples: Vec::new(),
             memory: glassbox::engine::memory::resident,
         }),
