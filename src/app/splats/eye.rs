@@ -44,6 +44,18 @@ impl Eye {
         self.size = self.orbit.distance;
     }
 
+    /// Stands where a camera stands, looks where it looks, and goes around what is `distance` ahead of it.
+    pub(super) fn stand_at(&mut self, camera: &Camera, distance: f64, up: Up) {
+        let (up, forward) = (direction(up), camera.axes()[2]);
+        let target = camera.eye() + distance * forward;
+        let elevation = (-forward.dot(up)).clamp(-1.0, 1.0).asin().clamp(-STEEPEST, STEEPEST);
+        let level = Orbit { target, distance, azimuth: 0.0, elevation: 0.0, up };
+        // Where azimuth 0 and a quarter turn lie, seen from the target.
+        let side = |azimuth: f64| (Orbit { azimuth, ..level }.eye() - target) / distance;
+        let azimuth = (-forward).dot(side(std::f64::consts::FRAC_PI_2)).atan2((-forward).dot(side(0.0)));
+        self.orbit = Orbit { azimuth, elevation, ..level };
+    }
+
     pub(super) fn set_up(&mut self, up: Up) {
         self.orbit.up = direction(up);
     }
@@ -110,6 +122,17 @@ mod tests {
         assert!((seen - DVec2::new(150.0, 20.0)).length() < 1e-6, "{seen}");
         eye.turn(0.0, 9.0);
         assert!(eye.camera((200, 100)).unwrap().axes()[1].dot(DVec3::Y) > 0.0, "never over the pole");
+    }
+
+    #[test]
+    fn a_camera_is_taken_over() {
+        let from = DVec3::new(3.0, -2.0, 1.5);
+        let camera = Camera::look_at(from, DVec3::new(0.5, 0.0, -1.0), DVec3::NEG_Y, 0.8, (200, 100)).unwrap();
+        let mut eye = Eye::default();
+        eye.stand_at(&camera, 2.5, Up::NegativeY);
+        let taken = eye.camera((200, 100)).unwrap();
+        assert!((taken.eye() - from).length() < 1e-9);
+        assert!((taken.axes()[2] - camera.axes()[2]).length() < 1e-9);
     }
 
     #[test]

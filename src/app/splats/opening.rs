@@ -16,8 +16,9 @@ use crate::app::opening::Purpose;
 use crate::engine::memory;
 use crate::nets::watcher::Cancelled;
 use crate::picture::encode::{SaveOptions, save};
+use crate::splats::camera::Camera;
 use crate::splats::gaussians::Gaussians;
-use crate::splats::io::{self, OpenOptions};
+use crate::splats::io::{self, OpenOptions, cameras};
 use crate::splats::{SplatObserver, Unobserved};
 
 /// An open scene.
@@ -25,6 +26,24 @@ pub(super) struct Scene {
     pub(super) name: String,
     pub(super) gaussians: Arc<Gaussians>,
     pub(super) format: &'static str,
+    /// Where the first of the cameras beside the file stands, and how far what it looks at is.
+    pub(super) first: Option<(Camera, f64)>,
+}
+
+/// The first camera of `NAME.cameras.json` beside a scene, and how far the Gaussians in the middle of its picture are.
+fn first_camera(path: &Path, scene: &Gaussians) -> Option<(Camera, f64)> {
+    let camera = cameras::open(&path.with_extension("cameras.json"), None).ok()?.cameras.first()?.camera;
+    let middle = glam::DVec2::new(f64::from(camera.width), f64::from(camera.height)) / 2.0;
+    let depths = scene.positions().iter().filter_map(|position| {
+        let point = glam::DVec3::from(position.map(f64::from));
+        let seen = camera.project(point)?;
+        ((seen - middle).abs().cmplt(middle / 3.0).all()).then(|| camera.to_camera(point).z)
+    });
+    let mut depths: Vec<f64> = depths.collect();
+    depths.sort_by(f64::total_cmp);
+    // The nearer half is what is looked at; what lies behind it is the distance.
+    let depth = *depths.get(depths.len() / 4)?;
+    Some((camera, depth))
 }
 
 /// A scene that is being read.
@@ -84,7 +103,9 @@ impl Glassbox {
             let opened = io::open(&path, &options, &*of_thread).map_err(|error| error.to_string());
             ctx.request_repaint();
             let opened = opened?;
-            let scene = Scene { name: of_scene, gaussians: Arc::new(opened.scene), format: opened.format.name() };
+            let first = first_camera(&path, &opened.scene);
+            let scene =
+                Scene { name: of_scene, gaussians: Arc::new(opened.scene), format: opened.format.name(), first };
             Ok((scene, opened.notes))
         });
         self.splats.opening = Some(Opening { name, progress, task });
@@ -118,11 +139,11 @@ impl Glassbox {
                     self.notices.explain(Level::Info, format!("Opened {name}"), notes.join(" "));
                 }
                 let lens = &mut self.splats;
-                lens.eye.frame(&scene.gaussians.robust_bounds(), self.settings.now.splats.up);
                 lens.shape.forget();
                 (lens.query, lens.hit, lens.asked, lens.last, lens.fault) = (None, None, None, None, None);
                 lens.texture = None;
                 lens.scene = Some(scene);
+                self.see_as_opened();
             }
             Err(sentence) => {
                 self.notices.explain(Level::Error, format!("{name} could not be opened"), sentence.clone());

@@ -131,7 +131,7 @@ impl Glassbox {
             self.splats.eye.set_up(choice.up);
         }
         if reset {
-            self.frame_scene();
+            self.see_as_opened();
         }
         hint(ui, format!("{:.2} from the target", self.splats.eye.distance()));
     }

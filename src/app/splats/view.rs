@@ -271,7 +271,16 @@ impl Glassbox {
             });
     }
 
-    /// Sees the scene as when it was opened.
+    /// Sees the scene as when it was opened: from its first camera, or all of it.
+    pub(super) fn see_as_opened(&mut self) {
+        self.frame_scene();
+        let lens = &mut self.splats;
+        if let Some((camera, distance)) = lens.scene.as_ref().and_then(|scene| scene.first.as_ref()) {
+            lens.eye.stand_at(camera, *distance, self.settings.now.splats.up);
+        }
+    }
+
+    /// Sees the whole scene.
     pub(in crate::app) fn frame_scene(&mut self) {
         let lens = &mut self.splats;
         if let Some(scene) = &lens.scene {
