@@ -211,3 +211,26 @@ fn keeping(ui: &mut Ui, settings: &mut EditSettings) {
         *feather = value as f32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_strength_is_shown_as_the_run_divides_it() {
+        let shared = EditSettings {
+            guidance: 1.0,
+            specific_guidance: 2.333_333,
+            image_guidance: 1.5,
+            keep_strength: true,
+            ..EditSettings::default()
+        };
+        assert_eq!(in_short(&shared, true), "text 0.3 + 0.7 · image 1.5");
+        assert_eq!(strengths(&shared, true), "wish 0.3 · instructions 0.7 · picture 1.5");
+        // A lone wish has all of it.
+        assert_eq!(in_short(&shared, false), "text 1 · image 1.5");
+        assert_eq!(strengths(&shared, false), "wish 1 · picture 1.5");
+        let apart = EditSettings { keep_strength: false, ..shared };
+        assert_eq!(in_short(&apart, true), "text 1 + 2.33 · image 1.5");
+    }
+}
