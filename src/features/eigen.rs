@@ -4,7 +4,6 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rayon::prelude::*;
 
 /// Eigenvalues, largest first, each with its unit eigenvector.
 pub(super) type Pairs = Vec<(f64, Vec<f64>)>;
@@ -15,11 +14,11 @@ const TOLERANCE: f64 = 1e-9;
 /// Up to this size all directions are looked at, so that equal eigenvalues are found as often as they are there.
 const SMALL: usize = 64;
 
-/// The `count` largest eigenpairs of the positive semidefinite matrix `[n, n]`; fewer only if `n` is smaller.
-/// The same matrix gives the same answer; signs are as they come.
-pub(super) fn leading(matrix: &[f32], n: usize, count: usize) -> Pairs {
+/// The `count` largest eigenpairs of a positive semidefinite matrix `[n, n]`, given by its products with vectors and by its
+/// trace; fewer only if `n` is smaller. The same matrix gives the same answer; signs are as they come.
+pub(super) fn leading(product: &dyn Fn(&[f64]) -> Vec<f64>, trace: f64, n: usize, count: usize) -> Pairs {
     let count = count.min(n);
-    let scale = (0..n).map(|i| f64::from(matrix[i * n + i])).sum::<f64>().max(f64::MIN_POSITIVE);
+    let scale = trace.max(f64::MIN_POSITIVE);
     let mut draw = ChaCha8Rng::seed_from_u64(0x5EED);
     let mut directions: Vec<Vec<f64>> = Vec::new();
     let (mut diagonal, mut beside): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
@@ -28,7 +27,7 @@ pub(super) fn leading(matrix: &[f32], n: usize, count: usize) -> Pairs {
     loop {
         directions.push(next);
         let Some(current) = directions.last() else { return Vec::new() };
-        let mut image = product(matrix, n, current);
+        let mut image = product(current);
         diagonal.push(inner(&image, current));
         // Twice is enough (Kahan and Parlett); it also takes off what the three-term recurrence would.
         for _ in 0..2 {
@@ -99,21 +98,6 @@ fn remove(vector: &mut [f64], directions: &[Vec<f64>]) {
     }
 }
 
-/// Matrix times vector.
-fn product(matrix: &[f32], n: usize, vector: &[f64]) -> Vec<f64> {
-    let row = |row: &[f32]| {
-        let mut sums = [0f64; 8];
-        let ((row, rest), (along, rest_along)) = (row.as_chunks::<8>(), vector.as_chunks::<8>());
-        for (row, along) in row.iter().zip(along) {
-            for ((sum, a), b) in sums.iter_mut().zip(row).zip(along) {
-                *sum += f64::from(*a) * b;
-            }
-        }
-        sums.iter().sum::<f64>() + rest.iter().zip(rest_along).map(|(a, b)| f64::from(*a) * b).sum::<f64>()
-    };
-    matrix.par_chunks_exact(n).with_min_len(64).map(row).collect()
-}
-
 /// Eigenvalues of the symmetric tridiagonal matrix with this diagonal and these values beside it, largest first, and of
 /// each eigenvector the entries at `rows`. The implicit QL algorithm with Wilkinson's shift.
 fn tridiagonal(diagonal: &[f64], beside: &[f64], rows: &[usize]) -> (Vec<f64>, Vec<Vec<f64>>) {
@@ -180,6 +164,16 @@ mod tests {
 
     use super::*;
 
+    /// Matrix times vector.
+    fn product(matrix: &[f32], n: usize, vector: &[f64]) -> Vec<f64> {
+        matrix.chunks_exact(n).map(|row| row.iter().zip(vector).map(|(a, b)| f64::from(*a) * b).sum()).collect()
+    }
+
+    fn of_matrix(matrix: &[f32], n: usize, count: usize) -> Pairs {
+        let trace = (0..n).map(|i| f64::from(matrix[i * n + i])).sum();
+        leading(&|vector| product(matrix, n, vector), trace, n, count)
+    }
+
     /// Qᵀ diag(values) Q for a random orthogonal Q.
     fn matrix(values: &[f64], seed: u64) -> (Vec<f32>, Vec<Vec<f64>>) {
         let n = values.len();
@@ -197,7 +191,7 @@ mod tests {
     fn finds_the_leading_pairs_of_a_large_matrix() {
         let values: Vec<f64> = (0..200).map(|i| 100.0 / f64::from(i + 1)).collect();
         let (matrix, basis) = matrix(&values, 3);
-        for (i, (value, vector)) in leading(&matrix, 200, 5).iter().enumerate() {
+        for (i, (value, vector)) in of_matrix(&matrix, 200, 5).iter().enumerate() {
             assert!((value - values[i]).abs() < 1e-4, "{value}");
             assert!((inner(vector, &basis[i]).abs() - 1.0).abs() < 1e-5, "{i}");
         }
@@ -206,7 +200,7 @@ mod tests {
     #[test]
     fn equal_and_vanishing_values_are_found_as_often_as_they_are_there() {
         let (matrix, _) = matrix(&[4.0, 4.0, 4.0, 1.0, 0.0, 0.0], 5);
-        let pairs = leading(&matrix, 6, 6);
+        let pairs = of_matrix(&matrix, 6, 6);
         for ((value, _), wanted) in pairs.iter().zip([4.0, 4.0, 4.0, 1.0, 0.0, 0.0]) {
             assert!((value - wanted).abs() < 1e-5, "{value}");
         }
@@ -216,8 +210,8 @@ mod tests {
                 assert!((inner(a, b) - wanted).abs() < 1e-6);
             }
         }
-        assert_eq!(leading(&[0.0; 9], 3, 2).len(), 2);
-        let single = leading(&[5.0], 1, 3);
+        assert_eq!(of_matrix(&[0.0; 9], 3, 2).len(), 2);
+        let single = of_matrix(&[5.0], 1, 3);
         assert!(single.len() == 1 && single[0].0 == 5.0 && single[0].1[0].abs() == 1.0);
     }
 
@@ -229,7 +223,7 @@ mod tests {
             let (matrix, _) = matrix(&values, seed + 1);
             let mut sorted = values;
             sorted.sort_by(|a, b| b.total_cmp(a));
-            for ((value, vector), wanted) in leading(&matrix, n, 4).iter().zip(sorted) {
+            for ((value, vector), wanted) in of_matrix(&matrix, n, 4).iter().zip(sorted) {
                 prop_assert!((value - wanted).abs() < 1e-4);
                 for (image, x) in product(&matrix, n, vector).iter().zip(vector) {
                     prop_assert!((image - value * x).abs() < 1e-4);

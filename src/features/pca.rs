@@ -7,11 +7,11 @@
 mod basis_file;
 mod colouring;
 
-use candle_core::{Device, Tensor};
+use std::borrow::Cow;
 
 use super::eigen::leading;
-use super::grid::dot;
 use super::{FeatureError, FeatureGrid, FeatureObserver, Placement};
+use crate::ops::cpu::{self, tall};
 
 pub use self::colouring::{Colouring, RangeRule};
 
@@ -81,28 +81,29 @@ impl Basis {
         if patches < 2 {
             return Err(FeatureError::TooFewPatches { what: "a PCA map", needed: 2, patches });
         }
-        let tokens = || samples.iter().flat_map(Sample::tokens);
-        let mut sums = vec![0f64; dim];
-        for token in tokens() {
-            sums.iter_mut().zip(token).for_each(|(sum, value)| *sum += f64::from(*value));
-        }
+        let arch = cpu::arch();
+        // All patches of one grid lie there already, row after row.
+        let whole = match samples {
+            [Sample { grid, only: None }] => Cow::Borrowed(grid.tokens()),
+            _ => Cow::Owned(samples.iter().flat_map(Sample::tokens).flatten().copied().collect()),
+        };
+        let sums = tall::column_sums(arch, &whole, dim);
         let mean: Vec<f32> = sums.iter().map(|sum| (sum / patches as f64) as f32).collect();
-        let mut centred = Vec::with_capacity(patches * dim);
-        for token in tokens() {
-            centred.extend(token.iter().zip(&mean).map(|(value, mean)| value - mean));
-        }
-        let squares: f64 = tokens().map(|token| f64::from(dot(token, token))).sum();
-        let spread: f64 = centred.chunks_exact(dim).map(|token| f64::from(dot(token, token))).sum();
+        let mut centred = vec![0f32; whole.len()];
+        let [squares, spread] = tall::centre(arch, &whole, &mean, &mut centred);
         // What is left of equal tokens after centring is rounding, about 1e-15 of their squares.
         if spread <= 1e-11 * squares {
             return Err(FeatureError::Constant);
         }
         observer.checkpoint()?;
-        let centred = Tensor::from_vec(centred, (patches, dim), &Device::Cpu)?;
-        let scatter = centred.t()?.matmul(&centred)?.flatten_all()?.to_vec1::<f32>()?;
-        observer.checkpoint()?;
+        // Some forty products with the patches cost less than the matrix of all channels with each other.
+        let scatter = |vector: &[f64]| {
+            let vector: Vec<f32> = vector.iter().map(|value| *value as f32).collect();
+            tall::scatter_times(arch, &centred, &vector)
+        };
         let degrees = (patches - 1) as f64;
-        let pairs = leading(&scatter, dim, count.min(patches));
+        let pairs = leading(&scatter, spread, dim, count.min(patches));
+        observer.checkpoint()?;
         let mut components = Vec::with_capacity(pairs.len() * dim);
         for (_, vector) in &pairs {
             let largest = vector.iter().fold(0f64, |best, value| if value.abs() > best.abs() { *value } else { best });
@@ -162,14 +163,7 @@ impl Basis {
         if grid.dim() != self.dim {
             return Err(FeatureError::Widths(self.dim, grid.dim()));
         }
-        let mut values = Vec::with_capacity(grid.patches() * self.count());
-        let mut centred = vec![0f32; self.dim];
-        for token in grid.tokens().chunks_exact(self.dim) {
-            for ((centred, value), mean) in centred.iter_mut().zip(token).zip(&self.mean) {
-                *centred = value - mean;
-            }
-            values.extend(self.components.chunks_exact(self.dim).map(|component| dot(&centred, component)));
-        }
+        let values = tall::coordinates(cpu::arch(), grid.tokens(), &self.mean, &self.components);
         Ok(Scores { placement: grid.placement().clone(), count: self.count(), values })
     }
 }

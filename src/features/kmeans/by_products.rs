@@ -4,11 +4,11 @@
 //! moves from one cluster to another, two rows of sums change by one row of products. After the first rounds few patches
 //! move, so that a round costs a fraction of comparing all patches with all centres.
 
-use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::{Outcome, Patches, Starts};
 use crate::features::{FeatureError, FeatureObserver};
+use crate::ops::cpu::{self, tall};
 
 /// Sums of products are kept in f64, so that thousands of moves leave no trace of rounding.
 struct State<'a> {
@@ -30,9 +30,7 @@ pub(super) fn run(
 ) -> Result<Vec<Outcome>, FeatureError> {
     observer.checkpoint()?;
     let count = patches.count;
-    let tokens = Tensor::from_vec(patches.flat(), (count, patches.dim), &Device::Cpu)?;
-    let products = tokens.matmul(&tokens.t()?)?.flatten_all()?.to_vec1::<f32>()?;
-    drop(tokens);
+    let products = tall::row_products(cpu::arch(), &patches.flat(), patches.dim);
     let lengths: Vec<f32> = (0..count).map(|at| products[at * count + at].max(0.0).sqrt()).collect();
     let likeness = |at: usize| -> Vec<f32> {
         let row = &products[at * count..][..count];
@@ -87,14 +85,14 @@ impl<'a> State<'a> {
         self.sizes[cluster] += 1;
         let row = &self.products[patch * self.count..][..self.count];
         let sums = &mut self.sums[cluster * self.count..][..self.count];
-        sums.iter_mut().zip(row).for_each(|(sum, product)| *sum += f64::from(*product));
+        tall::add_scaled(cpu::arch(), sums, row, 1.0);
     }
 
     fn remove(&mut self, cluster: usize, patch: usize) {
         self.sizes[cluster] -= 1;
         let row = &self.products[patch * self.count..][..self.count];
         let sums = &mut self.sums[cluster * self.count..][..self.count];
-        sums.iter_mut().zip(row).for_each(|(sum, product)| *sum -= f64::from(*product));
+        tall::add_scaled(cpu::arch(), sums, row, -1.0);
     }
 
     /// The squared length of every cluster's sum of patches.

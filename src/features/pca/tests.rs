@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::features::grid::dot;
 use crate::features::grid::tests::{clustered, grid};
 use crate::nets::watcher::{Cancelled, Unwatched, Watcher};
 

@@ -10,6 +10,7 @@ use super::linear::{Rows, product};
 use super::norm::{group_norm, layer_norm, rms_norm};
 use super::panels::Panels;
 use super::planes::{enlarge, transpose};
+use super::tall;
 use super::vector::{Function, GeluErf, GeluTanh, QuickGelu, Silu};
 use super::winograd;
 
@@ -319,4 +320,43 @@ fn gates_and_sums() {
     let mut out = vec![0.0; 35];
     add(&x[..35], &x[35..], &mut out);
     assert!(out.iter().enumerate().all(|(at, sum)| *sum == x[at] + x[35 + at]));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn statistics_of_tall_matrices(rows in 0_usize..230, columns in 1_usize..100, count in 0_usize..4, seed in 0_u64..1000) {
+        let x: Vec<f32> = numbers(seed, rows * columns).iter().map(|value| value + 0.5).collect();
+        let (mean, vector, directions) =
+            (numbers(seed + 1, columns), numbers(seed + 2, columns), numbers(seed + 3, count * columns));
+        let row = |i: usize| &x[i * columns..][..columns];
+        let inner = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| wide(*a) * wide(*b)).sum::<f64>();
+        let sums: Vec<f64> = (0..columns).map(|j| (0..rows).map(|i| wide(x[i * columns + j])).sum()).collect();
+        let less: Vec<f32> = x.iter().enumerate().map(|(at, value)| value - mean[at % columns]).collect();
+        let scattered: Vec<f64> =
+            (0..columns).map(|j| (0..rows).map(|i| inner(row(i), &vector) * wide(x[i * columns + j])).sum()).collect();
+        let along: Vec<f64> = less
+            .chunks_exact(columns)
+            .flat_map(|row| directions.chunks_exact(columns).map(|direction| inner(row, direction)).collect::<Vec<_>>())
+            .collect();
+        let products: Vec<f64> = (0..rows * rows).map(|ij| inner(row(ij / rows), row(ij % rows))).collect();
+        let added: Vec<f64> = sums.iter().zip(&vector).map(|(sum, value)| sum - 2.0 * wide(*value)).collect();
+        let far = |out: &[f64], wanted: &[f64]| -> f64 {
+            out.iter().zip(wanted).map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f64::max)
+        };
+        for arch in arches() {
+            prop_assert!(far(&tall::column_sums(arch, &x, columns), &sums) < 1e-5);
+            let mut out = vec![0.0; x.len()];
+            let [before, after] = tall::centre(arch, &x, &mean, &mut out);
+            prop_assert_eq!(&out, &less);
+            prop_assert!(far(&[before, after], &[inner(&x, &x), inner(&less, &less)]) < 1e-5);
+            prop_assert!(far(&tall::scatter_times(arch, &x, &vector), &scattered) < 1e-4);
+            prop_assert!(distance(&tall::coordinates(arch, &x, &mean, &directions), &along) < 1e-4);
+            prop_assert!(distance(&tall::row_products(arch, &x, columns), &products) < 1e-4);
+            let mut totals = sums.clone();
+            tall::add_scaled(arch, &mut totals, &vector, -2.0);
+            prop_assert_eq!(&totals, &added);
+        }
+    }
 }
