@@ -9,7 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 pub(super) type Pairs = Vec<(f64, Vec<f64>)>;
 
 /// A residual of this share of the matrix' scale ends the search.
-const TOLERANCE: f64 = 1e-9;
+const TOLERANCE: f64 = 1e-8;
 
 /// Up to this size all directions are looked at, so that equal eigenvalues are found as often as they are there.
 const SMALL: usize = 64;
@@ -23,7 +23,7 @@ pub(super) fn leading(product: &dyn Fn(&[f64]) -> Vec<f64>, trace: f64, n: usize
     let mut directions: Vec<Vec<f64>> = Vec::new();
     let (mut diagonal, mut beside): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
     let Some(mut next) = fresh(n, &directions, &mut draw) else { return Vec::new() };
-    let least = if n <= SMALL { n } else { (2 * count + 24).min(n) };
+    let least = if n <= SMALL { n } else { (2 * count + 10).min(n) };
     loop {
         directions.push(next);
         let Some(current) = directions.last() else { return Vec::new() };
@@ -36,7 +36,7 @@ pub(super) fn leading(product: &dyn Fn(&[f64]) -> Vec<f64>, trace: f64, n: usize
         let length = inner(&image, &image).sqrt();
         let steps = directions.len();
         let done = steps == n
-            || (steps >= least && steps.is_multiple_of(8) && {
+            || (steps >= least && steps.is_multiple_of(4) && {
                 let (_, last_rows) = tridiagonal(&diagonal, &beside, &[steps - 1]);
                 last_rows.iter().take(count).all(|row| (row[0] * length).abs() <= TOLERANCE * scale)
             });
