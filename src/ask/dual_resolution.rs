@@ -281,7 +281,8 @@ pub struct Encoded {
     pub high: Option<Tensor>,
 }
 
-/// Runs the tower and the projector over the shrunken picture and, one after another, over its `tiles` × `tiles` tiles.
+/// Runs the tower and the projector over the shrunken picture and, one after another, over its `tiles` × `tiles` tiles;
+/// `on_pass` is told how many passes are done.
 ///
 /// # Errors
 /// When the picture has another size than the tower takes, or the watcher stops a pass.
@@ -292,11 +293,13 @@ pub fn encode(
     tiles: Option<usize>,
     compute: &Compute,
     watcher: &dyn Watcher,
+    on_pass: &dyn Fn(usize),
 ) -> candle_core::Result<Encoded> {
     let low_size = preprocessing.low_size;
     let on_device = |x: &Tensor| x.contiguous()?.to_device(&compute.device)?.to_dtype(compute.dtype);
     let shrunk = shrink_antialiased(input, low_size, low_size)?;
     let low = model.picture_tokens(&on_device(&shrunk)?, watcher)?;
+    on_pass(1);
     let Some(tiles) = tiles else { return Ok(Encoded { low, high: None }) };
     let grid = preprocessing.low_grid;
     let hidden = low.dim(2)?;
@@ -306,6 +309,7 @@ pub fn encode(
         for column in 0..tiles {
             let tile = input.narrow(2, row * low_size, low_size)?.narrow(3, column * low_size, low_size)?;
             columns.push(model.picture_tokens(&on_device(&tile)?, watcher)?.reshape((grid, grid, hidden))?);
+            on_pass(2 + row * tiles + column);
         }
         bands.push(Tensor::cat(&columns, 1)?);
     }

@@ -215,6 +215,7 @@ mod tests {
             heads: 2,
             by_head: Some(by_head.into_iter().map(f16::from_f32).collect()),
             read: read.map(one),
+            read_attention: Vec::new(),
             selected: None,
             shares: Shares::default(),
             sinks: vec![3],

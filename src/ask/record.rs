@@ -71,6 +71,9 @@ pub struct LayerRecord {
     pub by_head: Option<Arc<[f16]>>,
     /// The cells whose high-resolution tokens this layer read; `None` in layers that read none by their nature.
     pub read: Option<Cells>,
+    /// The attention on each high-resolution token that was read, summed over heads, cell after cell in the order of
+    /// [`LayerRecord::read`], a cell's tokens in raster order.
+    pub read_attention: Vec<f32>,
     /// The cells that this layer selected for the next one; `None` in layers below the first that selects.
     pub selected: Option<Cells>,
     /// Where the attention went that made this layer's output, mean over heads.

@@ -120,6 +120,16 @@ impl LlavaFolder {
     pub fn parameters(&self) -> u64 {
         self.weights.parameters()
     }
+
+    /// How many of them the decoder's matrices hold, the token table not counted.
+    #[must_use]
+    pub fn decoder_parameters(&self) -> u64 {
+        let names = self.weights.names().filter(|name| {
+            name.starts_with("language_model.") && name.contains("proj") || name.ends_with("lm_head.weight")
+        });
+        let facts = names.filter_map(|name| self.weights.facts(name));
+        facts.map(|facts| facts.shape.iter().map(|side| *side as u64).product::<u64>()).sum()
+    }
 }
 
 /// The tensors in a folder: safetensors, whole or in shards, or pickles through the converter.
