@@ -281,7 +281,7 @@ pub struct Encoded {
     pub high: Option<Tensor>,
 }
 
-/// Runs the tower and the projector over the shrunken picture and, one after another, over its `tiles` × `tiles` tiles;
+/// Runs the tower and the projector over the shrunken picture and, row by row, over its `tiles` × `tiles` tiles;
 /// `on_pass` is told how many passes are done.
 ///
 /// # Errors
@@ -305,13 +305,13 @@ pub fn encode(
     let hidden = low.dim(2)?;
     let mut bands = Vec::with_capacity(tiles);
     for row in 0..tiles {
-        let mut columns = Vec::with_capacity(tiles);
-        for column in 0..tiles {
-            let tile = input.narrow(2, row * low_size, low_size)?.narrow(3, column * low_size, low_size)?;
-            columns.push(model.picture_tokens(&on_device(&tile)?, watcher)?.reshape((grid, grid, hidden))?);
-            on_pass(2 + row * tiles + column);
-        }
-        bands.push(Tensor::cat(&columns, 1)?);
+        // A row of tiles at a time: small towers are quicker over several, and a person waits for no more than that.
+        let band = input.narrow(2, row * low_size, low_size)?;
+        let parts = (0..tiles).map(|column| band.narrow(3, column * low_size, low_size));
+        let parts = Tensor::cat(&parts.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+        let tokens = model.picture_tokens(&on_device(&parts)?, watcher)?.reshape((tiles, grid, grid, hidden))?;
+        bands.push(tokens.transpose(0, 1)?.contiguous()?.reshape((grid, tiles * grid, hidden))?);
+        on_pass(2 + row);
     }
     let high = Tensor::cat(&bands, 0)?.reshape(((), hidden))?.contiguous()?;
     Ok(Encoded { low, high: Some(high) })

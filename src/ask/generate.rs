@@ -184,8 +184,7 @@ impl Conversation {
         }
         *self = Self::default();
         let tiles = tiles.filter(|_| wants_high);
-        let passes = 1 + tiles.map_or(0, |tiles| tiles * tiles);
-        observer.stage("Looking at the picture", passes);
+        observer.stage("Looking at the picture", 1 + tiles.unwrap_or(0));
         let prepared = vlm.preprocessing.prepare(picture, &settings.region)?;
         let encoded =
             encode(&vlm.llava, &vlm.preprocessing, &prepared.input, tiles, &vlm.compute, observer, &|done| {
@@ -193,7 +192,7 @@ impl Conversation {
             })?;
         let view = vlm.view(picture.dimensions(), &prepared);
         self.picture = Some(Looked { key, encoded, view, size: prepared.size, input: prepared.input });
-        Ok(passes as f64 * vlm.tower.picture())
+        Ok((1 + tiles.map_or(0, |tiles| tiles * tiles)) as f64 * vlm.tower.picture())
     }
 
     fn answer(

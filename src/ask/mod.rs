@@ -14,6 +14,7 @@ mod error;
 pub mod generate;
 pub mod heatmap;
 pub mod model;
+mod quantised;
 pub mod record;
 pub mod selection;
 pub mod settings;

@@ -7,9 +7,9 @@ use tokenizers::Tokenizer;
 use super::cost::{DecoderShape, TowerShape};
 use super::dual_resolution::{PictureView, Prepared, Preprocessing, Squaring};
 use super::error::AskError;
+use super::quantised::Kept;
 use super::selection::SelectionRule;
 use super::settings::Template;
-use crate::nets::llama::weights::Quantising;
 use crate::nets::llava::{Llava, LlavaConfig};
 use crate::ops::device::Compute;
 use crate::packs::PackError;
@@ -41,7 +41,7 @@ impl WeightBits {
         }
     }
 
-    /// The block type for rows of `width` numbers; `None`: as they are.
+    /// The block type for a matrix of rows of `width` numbers; `None`: as they are.
     #[must_use]
     pub fn block(self, width: usize) -> Option<GgmlDType> {
         match self {
@@ -195,10 +195,7 @@ impl Vlm {
         let weights = folder.weights.var_builder(&compute.device, compute.dtype);
         let llava = match bits {
             WeightBits::Full => Llava::load(&config, &weights),
-            bits => {
-                let decoder = |vb| Quantising::new(vb, move |width| bits.block(width));
-                Llava::load_with(&config, &weights, &decoder)
-            }
+            bits => Kept::open(folder, bits).load(&config, &weights),
         };
         let llava = llava.map_err(|error| PackError::config(&folder.path, plain(&error)))?;
         let tokenizer = folder.text.tokenizer.clone();

@@ -307,7 +307,8 @@ def finish(folder, config, state, shards, tokenizer, tensors, size, question, co
 def hf(out):
     """The llava-hf layout, run by the installed transformers."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
-    from transformers import CLIPImageProcessor
+    # The one that resizes by PIL, as the versions of LLaVA-1.5 did; the newer default rounds otherwise.
+    from transformers import CLIPImageProcessorPil
 
     tokenizer = tokenizer_json()
     from tokenizers import AddedToken
@@ -332,7 +333,7 @@ def hf(out):
         folder = os.path.join(out, name)
         os.makedirs(folder, exist_ok=True)
         image = picture(*size)
-        processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
+        processor = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
         square = image
         if pad:
             longer = max(size)

@@ -1,9 +1,6 @@
 //! Where a decoder's layers come from: safetensors through a `VarBuilder`, or anything else that can make them under
 //! the same names (a GGUF file).
 
-use std::sync::Arc;
-
-use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -43,37 +40,5 @@ impl DecoderWeights for VarBuilder<'_> {
 
     fn embedding(&self, name: &str, count: usize, width: usize) -> Result<Embedding> {
         Embedding::load(self.pp(name), count, width)
-    }
-}
-
-/// Layers whose matrices are quantised when they are made; tables and norms stay as they are.
-pub struct Quantising<F> {
-    plain: VarBuilder<'static>,
-    block: F,
-}
-
-impl<F> Quantising<F> {
-    /// `block` says in which blocks rows of so many numbers are kept; `None`: as they are.
-    #[must_use]
-    pub fn new(plain: VarBuilder<'static>, block: F) -> Self {
-        Self { plain, block }
-    }
-}
-
-impl<F: Fn(usize) -> Option<GgmlDType>> DecoderWeights for Quantising<F> {
-    fn linear(&self, name: &str, inputs: usize, outputs: usize, bias: bool) -> Result<Linear> {
-        let Some(block) = (self.block)(inputs) else { return self.plain.linear(name, inputs, outputs, bias) };
-        let layer = self.plain.pp(name);
-        let weight = layer.get((outputs, inputs), "weight")?;
-        let bias = if bias { Some(layer.get(outputs, "bias")?) } else { None };
-        Linear::quantised(Arc::new(QTensor::quantize(&weight, block)?), bias)
-    }
-
-    fn norm(&self, name: &str, width: usize) -> Result<Tensor> {
-        self.plain.norm(name, width)
-    }
-
-    fn embedding(&self, name: &str, count: usize, width: usize) -> Result<Embedding> {
-        self.plain.embedding(name, count, width)
     }
 }
