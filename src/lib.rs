@@ -2,13 +2,14 @@
 //!
 //! The modules stand in one order, and each uses only those below it:
 //! [`app`] and [`cli`] build requests and show what comes back; [`engine`] runs them one at a time;
-//! [`edit`], [`features`] and [`splats`] are the methods (plain functions over tensors and pictures), [`trace`] what they write
-//! down for comparison; [`nets`] are network definitions;
+//! [`edit`], [`features`], [`splats`] and [`ask`] are the methods (plain functions over tensors and pictures), [`trace`] what
+//! they write down for comparison, [`text`] how scores become words; [`nets`] are network definitions;
 //! [`ops`] are the operations networks are made of. [`packs`] (models on disk) and [`picture`]
 //! (pictures on disk) know nothing of models; [`world`] renders the synthetic scenes that the starter
 //! models learn from and are judged by.
 
 pub mod app;
+pub mod ask;
 pub mod cli;
 pub mod edit;
 pub mod engine;
@@ -18,5 +19,6 @@ pub mod ops;
 pub mod packs;
 pub mod picture;
 pub mod splats;
+pub mod text;
 pub mod trace;
 pub mod world;

@@ -3,6 +3,7 @@
 //! Results go to stdout, progress and errors to stderr. Exit codes: 0 only on success, 2 on a usage
 //! error, 1 otherwise.
 
+mod ask;
 mod edit;
 mod evaluate;
 mod features;
@@ -31,6 +32,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Ask a question about a picture, and see which parts the answer was read from.
+    Ask(Box<ask::AskArgs>),
     /// Edit a picture by an instruction, however vague.
     Edit(Box<edit::EditArgs>),
     /// Measure a model on held-out rendered scenes.
@@ -55,6 +58,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
+        Some(Command::Ask(args)) => ask::run(&args),
         Some(Command::Edit(args)) => edit::run(&args),
         Some(Command::Evaluate(command)) => evaluate::run(&command),
         Some(Command::Features(args)) => features::run(&args),

@@ -182,7 +182,8 @@ pub struct ClipVision {
     positions: Embedding,
     pre_norm: LayerNorm,
     layers: Vec<Layer>,
-    post_norm: LayerNorm,
+    /// Absent from files of models that read an inner layer only.
+    post_norm: Option<LayerNorm>,
     config: ClipVisionConfig,
 }
 
@@ -219,7 +220,11 @@ impl ClipVision {
             layers: (0..config.num_hidden_layers)
                 .map(|index| Layer::load(config, activation, &layers.pp(index)))
                 .collect::<Result<_>>()?,
-            post_norm: LayerNorm::load(vb.pp("post_layernorm"), width, eps)?,
+            post_norm: if vb.contains_tensor("post_layernorm.weight") {
+                Some(LayerNorm::load(vb.pp("post_layernorm"), width, eps)?)
+            } else {
+                None
+            },
             config: config.clone(),
         })
     }
@@ -277,9 +282,10 @@ impl ClipVision {
     /// As [`ClipVision::hidden_states`].
     pub fn pooled(&self, pixels: &Tensor, watcher: &dyn Watcher) -> Result<Tensor> {
         let mut states = self.hidden_states(pixels, &[-1], watcher)?;
-        match states.pop() {
-            Some(last) => self.post_norm.forward(&last.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?),
-            None => candle_core::bail!("the vision tower gave no state"),
+        match (states.pop(), &self.post_norm) {
+            (Some(last), Some(norm)) => norm.forward(&last.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?),
+            (_, None) => candle_core::bail!("the vision tower has no last norm (post_layernorm)"),
+            (None, _) => candle_core::bail!("the vision tower gave no state"),
         }
     }
 

@@ -3,11 +3,12 @@
 //!
 //! Built from the fields of a published `config.json` ([`config`]) and from layers of safetensors or GGUF files
 //! ([`weights`]). Grouped-query attention, rotary positions of all the families, layers with and without a window, a
-//! key/value [`cache`] that can be rewound, tied or separate output embeddings. The Ask lens will look at
-//! [`Llama::decode`]'s attention through a [`Watcher`].
+//! key/value [`cache`] that can be rewound, tied or separate output embeddings. In a model with FlexAttention's two further
+//! projections, the last row of a pass may read tokens beside the sequence ([`high_resolution`]).
 
 pub mod cache;
 pub mod config;
+pub mod high_resolution;
 pub mod weights;
 
 use candle_core::{D, DType, Device, Result, Tensor};
@@ -16,6 +17,7 @@ use candle_nn::VarBuilder;
 pub use self::cache::KeyValueCache;
 use self::config::Frequencies;
 pub use self::config::LlamaConfig;
+use self::high_resolution::{HighResolution, LastRow, Reading};
 use self::weights::DecoderWeights;
 use super::config::Activation;
 use super::watcher::Watcher;
@@ -24,6 +26,7 @@ use crate::ops::embedding::Embedding;
 use crate::ops::linear::Linear;
 use crate::ops::norm::RmsNorm;
 use crate::ops::rotary::{rotate_first, rotate_neighbours};
+use crate::ops::row_attention::{Beside, row_attention};
 use crate::ops::softmax::softmax_last;
 
 /// Cosines and sines `[n, pairs]` of the positions `from..from + n`.
@@ -64,6 +67,27 @@ enum Projections<const N: usize> {
 }
 
 impl<const N: usize> Projections<N> {
+    /// What the last row alone needs of the first projection, and all rows of the others.
+    fn forward_first_of_last(&self, x: &Tensor) -> Result<[Tensor; N]> {
+        let last = |x: &Tensor| x.narrow(1, x.dim(1)? - 1, 1)?.contiguous();
+        match self {
+            Self::Each(layers) => {
+                let mut parts = Vec::with_capacity(N);
+                for (index, layer) in layers.iter().enumerate() {
+                    parts.push(if index == 0 { layer.forward(&last(x)?)? } else { layer.forward(x)? });
+                }
+                parts.try_into().map_err(|_| candle_core::Error::msg("a projection has another number of parts"))
+            }
+            Self::Fused(..) => {
+                let mut parts = self.forward(x)?;
+                if let Some(first) = parts.first_mut() {
+                    *first = last(first)?;
+                }
+                Ok(parts)
+            }
+        }
+    }
+
     fn forward(&self, x: &Tensor) -> Result<[Tensor; N]> {
         let mut parts = Vec::with_capacity(N);
         match self {
@@ -90,6 +114,8 @@ struct Attention {
     inputs: Projections<3>,
     output: Linear,
     norms: Option<(RmsNorm, RmsNorm)>,
+    /// To keys and values of the high-resolution tokens, in layers that read them.
+    high_resolution: Option<Box<(Linear, Linear)>>,
     heads: usize,
     key_value_heads: usize,
     head_dim: usize,
@@ -100,7 +126,8 @@ struct Attention {
 }
 
 impl Attention {
-    fn load(parts: &Parts<'_>, name: &str, local: bool) -> Result<Self> {
+    fn load(parts: &Parts<'_>, name: &str, index: usize) -> Result<Self> {
+        let local = parts.config.window(index).is_some();
         let (config, weights) = (parts.config, parts.weights);
         let (heads, key_value_heads, head_dim) =
             (config.num_attention_heads, config.key_value_heads(), config.head_dim());
@@ -115,10 +142,18 @@ impl Attention {
             Projections::Each(Box::new([linear("q_proj", q)?, linear("k_proj", k)?, linear("v_proj", v)?]))
         };
         let norm = |part: &str| parts.norm(&format!("{name}.{part}"), head_dim);
+        let reads = config.reads_high_resolution_from.is_some_and(|first| index >= first);
+        let high_resolution = if reads {
+            let [_, k, v] = widths;
+            Some(Box::new((linear("k_proj_hd", k)?, linear("v_proj_hd", v)?)))
+        } else {
+            None
+        };
         Ok(Self {
             inputs,
             output: weights.linear(&format!("{name}.o_proj"), heads * head_dim, hidden, bias)?,
             norms: if config.family.query_key_norm { Some((norm("q_norm")?, norm("k_norm")?)) } else { None },
+            high_resolution,
             heads,
             key_value_heads,
             head_dim,
@@ -129,40 +164,98 @@ impl Attention {
         })
     }
 
-    fn forward(&self, x: &Tensor, layer: usize, pass: &mut Pass<'_>) -> Result<Tensor> {
+    /// `only_last`: what the last row becomes is all that is wanted, `[batch, 1, hidden]`.
+    fn forward(&self, x: &Tensor, layer: usize, only_last: bool, pass: &mut Pass<'_>) -> Result<Tensor> {
         let (batch, n, _) = x.dims3()?;
-        let split = |x: Tensor, heads: usize| x.reshape((batch, n, heads, self.head_dim))?.transpose(1, 2);
-        let [q, k, v] = self.inputs.forward(x)?;
+        let split = |x: Tensor, heads: usize| x.reshape((batch, (), heads, self.head_dim))?.transpose(1, 2);
+        let [q, k, v] = if only_last { self.inputs.forward_first_of_last(x)? } else { self.inputs.forward(x)? };
         let (mut q, mut k) = (split(q, self.heads)?, split(k, self.key_value_heads)?);
         if let Some((q_norm, k_norm)) = &self.norms {
             (q, k) = (q_norm.forward(&q)?, k_norm.forward(&k)?);
         }
         let reach = if self.local { &pass.near } else { &pass.far };
-        let turn = |x: &Tensor| {
-            let rotate = if self.neighbour_pairs { rotate_neighbours } else { rotate_first };
-            rotate(x, &reach.cos, &reach.sin)
-        };
-        let (q, k) = (turn(&q)?, turn(&k)?);
+        let rotate = if self.neighbour_pairs { rotate_neighbours } else { rotate_first };
+        let queries = q.dim(2)?;
+        let rows = |table: &Tensor| table.narrow(0, n - queries, queries);
+        let q = rotate(&q, &rows(&reach.cos)?, &rows(&reach.sin)?)?;
+        let k = rotate(&k, &reach.cos, &reach.sin)?;
         let v = split(v, self.key_value_heads)?;
         let (k, v) = pass.cache.extend(layer, &k, &v)?;
-
-        // Query heads that share a key head become further queries of that head, so that nothing is copied.
-        let groups = self.heads / self.key_value_heads;
-        let grouped = q.reshape((batch, self.key_value_heads, groups * n, self.head_dim))?;
         let name = format!("layers.{layer}.attention");
         if pass.watcher.wants(&name) {
             pass.watcher.tensor(&name, &self.last_row(&q, &k, reach)?);
         }
         let mask = match &reach.mask {
+            Some(mask) => Some(mask.narrow(0, n - queries, queries)?),
+            None => None,
+        };
+        let y = match &mut pass.reading {
+            None => self.attend(&q, &k, &v, mask.as_ref())?,
+            Some(reading) => {
+                let last = self.read_last(&q.narrow(2, queries - 1, 1)?, &k, &v, layer, reading)?;
+                if queries == 1 {
+                    last
+                } else {
+                    let mask = mask.as_ref().map(|mask| mask.narrow(0, 0, queries - 1)).transpose()?;
+                    let others = self.attend(&q.narrow(2, 0, queries - 1)?, &k, &v, mask.as_ref())?;
+                    Tensor::cat(&[others, last], 2)?
+                }
+            }
+        };
+        let y = y.transpose(1, 2)?.reshape((batch, queries, self.heads * self.head_dim))?;
+        self.output.forward(&y)
+    }
+
+    /// Queries `[batch, heads, queries, d]` over all keys.
+    fn attend(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+        let (batch, _, queries, _) = q.dims4()?;
+        // Query heads that share a key head become further queries of that head, so that nothing is copied.
+        let groups = self.heads / self.key_value_heads;
+        let grouped = if groups > 1 {
+            q.reshape((batch, self.key_value_heads, groups * queries, self.head_dim))?
+        } else {
+            q.clone()
+        };
+        let mask = match mask {
             Some(mask) if groups > 1 => Some(mask.repeat((groups, 1))?),
-            mask => mask.clone(),
+            mask => mask.cloned(),
         };
         let y = match self.cap {
-            Some(cap) => attention_capped(&grouped, &k, &v, self.scale, cap, mask.as_ref())?,
-            None => attention(&grouped, &k, &v, self.scale, mask.as_ref())?,
+            Some(cap) => attention_capped(&grouped, k, v, self.scale, cap, mask.as_ref())?,
+            None => attention(&grouped, k, v, self.scale, mask.as_ref())?,
         };
-        let y = y.reshape((batch, self.heads, n, self.head_dim))?.transpose(1, 2)?;
-        self.output.forward(&y.reshape((batch, n, self.heads * self.head_dim))?)
+        if groups > 1 { y.reshape((batch, self.heads, queries, self.head_dim)) } else { Ok(y) }
+    }
+
+    /// The last query `[1, heads, 1, d]` over all keys and what it reads beside them.
+    fn read_last(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        layer: usize,
+        reading: &mut PassReading<'_>,
+    ) -> Result<Tensor> {
+        let gathered = match (reading.selector.cells(layer), &mut reading.beside, &self.high_resolution) {
+            (Some(cells), Some(beside), Some(to)) => {
+                beside.gather(layer, &cells, (&to.0, &to.1), (self.key_value_heads, self.head_dim))?
+            }
+            (Some(_), Some(_), None) => {
+                candle_core::bail!("layer {layer} has no projections of high-resolution tokens")
+            }
+            _ => None,
+        };
+        let beside = gathered.as_ref().map(|all| Beside { keys: &all.keys, values: &all.values, runs: &all.runs });
+        let found = row_attention(q, k, v, self.scale, beside.as_ref())?;
+        let row = LastRow {
+            heads: self.heads,
+            plain: found.plain,
+            beside: found.beside,
+            tokens: found.rows,
+            projected: gathered.map_or(0, |all| all.projected),
+        };
+        reading.selector.looked(layer, row)?;
+        Ok(found.output)
     }
 
     /// The last query's softmax row, `[batch, heads, keys]`.
@@ -227,10 +320,9 @@ impl Layer {
         let name = format!("layers.{index}");
         let norm = |part: &str| parts.norm(&format!("{name}.{part}"), parts.config.hidden_size);
         let outer = parts.config.family.outer_norms;
-        let local = parts.config.window(index).is_some();
         Ok(Self {
             attention_norm: norm("input_layernorm")?,
-            attention: Attention::load(parts, &format!("{name}.self_attn"), local)?,
+            attention: Attention::load(parts, &format!("{name}.self_attn"), index)?,
             feed_forward_norm: norm(if outer { "pre_feedforward_layernorm" } else { "post_attention_layernorm" })?,
             feed_forward: FeedForward::load(parts, &format!("{name}.mlp"))?,
             outer_norms: if outer {
@@ -241,8 +333,9 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, layer: usize, pass: &mut Pass<'_>) -> Result<Tensor> {
-        let attended = self.attention.forward(&self.attention_norm.forward(x)?, layer, pass)?;
+    fn forward(&self, x: &Tensor, layer: usize, only_last: bool, pass: &mut Pass<'_>) -> Result<Tensor> {
+        let attended = self.attention.forward(&self.attention_norm.forward(x)?, layer, only_last, pass)?;
+        let x = &if only_last { x.narrow(1, x.dim(1)? - 1, 1)? } else { x.clone() };
         let Some((after_attention, after_feed_forward)) = &self.outer_norms else {
             let x = (x + attended)?;
             return &x + self.feed_forward.forward(&self.feed_forward_norm.forward(&x)?)?;
@@ -269,6 +362,13 @@ struct Pass<'a> {
     near: Reach,
     cache: &'a mut KeyValueCache,
     watcher: &'a dyn Watcher,
+    reading: Option<PassReading<'a>>,
+}
+
+/// What the last row of a pass reads beside the sequence.
+struct PassReading<'a> {
+    selector: &'a mut dyn Reading,
+    beside: Option<&'a mut HighResolution>,
 }
 
 /// The decoder with its output layer.
@@ -350,6 +450,37 @@ impl Llama {
     /// # Errors
     /// When shapes do not fit, or the watcher stops the pass (the cache is then as before).
     pub fn decode(&self, embeddings: &Tensor, cache: &mut KeyValueCache, watcher: &dyn Watcher) -> Result<Tensor> {
+        self.pass(embeddings, cache, watcher, None)
+    }
+
+    /// The state after the final norm `[1, 1, hidden]` of the last of the embeddings `[1, n, hidden]`, whose row reads, in the
+    /// layers where `selector` says so, tokens of `beside` with one softmax over both.
+    ///
+    /// The last layer computes that row alone. The watcher as in [`Llama::decode`].
+    ///
+    /// # Errors
+    /// As [`Llama::decode`], and when the model has windows or capped scores, or no projections where tokens are to be read.
+    pub fn decode_reading(
+        &self,
+        embeddings: &Tensor,
+        cache: &mut KeyValueCache,
+        selector: &mut dyn Reading,
+        beside: Option<&mut HighResolution>,
+        watcher: &dyn Watcher,
+    ) -> Result<Tensor> {
+        if self.config.family.local.is_some() || self.config.family.attention_cap.is_some() || embeddings.dim(0)? != 1 {
+            candle_core::bail!("this decoder cannot read beside the sequence");
+        }
+        self.pass(embeddings, cache, watcher, Some(PassReading { selector, beside }))
+    }
+
+    fn pass<'a>(
+        &self,
+        embeddings: &Tensor,
+        cache: &'a mut KeyValueCache,
+        watcher: &'a dyn Watcher,
+        reading: Option<PassReading<'a>>,
+    ) -> Result<Tensor> {
         let (_, n, _) = embeddings.dims3()?;
         if n == 0 {
             candle_core::bail!("a decoder pass needs at least one token");
@@ -363,7 +494,8 @@ impl Llama {
         };
         let window = self.config.family.local.as_ref().map(|local| local.window);
         let (far, near) = (reach(&self.far, None)?, reach(&self.near, window)?);
-        let mut pass = Pass { far, near, cache, watcher };
+        let ends_in_one = reading.is_some();
+        let mut pass = Pass { far, near, cache, watcher, reading };
         let mut x = embeddings.clone();
         for (index, layer) in self.layers.iter().enumerate() {
             watcher.checkpoint()?;
@@ -371,7 +503,8 @@ impl Llama {
             if watcher.wants(&name) {
                 watcher.tensor(&name, &x);
             }
-            x = layer.forward(&x, index, &mut pass)?;
+            let only_last = ends_in_one && index + 1 == self.layers.len();
+            x = layer.forward(&x, index, only_last, &mut pass)?;
         }
         pass.cache.advance(n);
         self.norm.forward(&x)

@@ -8,6 +8,7 @@ use candle_nn::VarBuilder;
 use serde::Deserialize;
 
 use super::clip_vision::{Activation, ClipVision, ClipVisionConfig};
+use super::llama::weights::DecoderWeights;
 use super::llama::{KeyValueCache, Llama, LlamaConfig};
 use super::watcher::Watcher;
 use crate::ops::linear::Linear;
@@ -131,7 +132,19 @@ impl Llava {
     ///
     /// # Errors
     /// When the config makes no network, or a tensor is missing or has another shape.
-    pub fn load(config: &LlavaConfig, vb: &VarBuilder) -> Result<Self> {
+    pub fn load(config: &LlavaConfig, vb: &VarBuilder<'static>) -> Result<Self> {
+        Self::load_with(config, vb, &|vb: VarBuilder<'static>| vb)
+    }
+
+    /// The same with the decoder's layers made by what `decoder` turns their weights into (quantised ones).
+    ///
+    /// # Errors
+    /// As [`Llava::load`].
+    pub fn load_with<W: DecoderWeights>(
+        config: &LlavaConfig,
+        vb: &VarBuilder<'static>,
+        decoder: &dyn Fn(VarBuilder<'static>) -> W,
+    ) -> Result<Self> {
         let mut config = config.clone();
         if let Some(tied) = config.tie_word_embeddings {
             config.text_config.tie_word_embeddings |= tied;
@@ -160,7 +173,7 @@ impl Llava {
                 linear_2: Linear::load(projector.pp("linear_2"), to, to, bias)?,
                 activation: Activation::named(&config.projector_hidden_act)?,
             },
-            language: Llama::load_parts(&config.text_config, &model, &around)?,
+            language: Llama::load_parts(&config.text_config, &decoder(model), &decoder(around))?,
             config,
         })
     }

@@ -7,6 +7,7 @@
 pub mod activation;
 pub mod attention;
 pub mod bicubic;
+pub mod bilinear;
 pub mod conv;
 pub mod cpu;
 pub mod device;
@@ -16,6 +17,7 @@ pub mod linear;
 pub mod norm;
 pub mod resample;
 pub mod rotary;
+pub mod row_attention;
 pub mod softmax;
 pub mod sum;
 pub mod transpose;

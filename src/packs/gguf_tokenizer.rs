@@ -58,11 +58,11 @@ pub fn text_facts(file: &GgufFile) -> Result<TextFacts, PackError> {
 }
 
 /// The vocabulary.
-struct Pieces<'a> {
-    texts: &'a [String],
-    types: &'a [i64],
+pub(super) struct Pieces<'a> {
+    pub(super) texts: &'a [String],
+    pub(super) types: &'a [i64],
     /// The special tokens that the settings name, whatever their type.
-    named: Vec<usize>,
+    pub(super) named: Vec<usize>,
 }
 
 impl<'a> Pieces<'a> {
@@ -210,30 +210,36 @@ fn sentence_pieces(file: &GgufFile, pieces: &Pieces<'_>) -> Result<Value, PackEr
         Some(Setting::Reals(scores)) if scores.len() == pieces.texts.len() => scores,
         _ => return Err(PackError::config(file.path(), "its tokenizer has not one score for each token")),
     };
-    let vocabulary = pieces.vocabulary();
-    let merges = merges(pieces, scores);
     let prefix = file.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
     let unknown = file.whole("tokenizer.ggml.unknown_token_id").and_then(|id| pieces.texts.get(id));
-    let mut before = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
-    let mut after = vec![
-        json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
-        json!({"type": "ByteFallback"}),
-        json!({"type": "Fuse"}),
-    ];
-    if prefix {
-        before.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
-        after.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
-    }
-    Ok(json!({
-        "version": "1.0",
-        "added_tokens": pieces.added(&vocabulary),
-        "normalizer": {"type": "Sequence", "normalizers": before},
-        "decoder": {"type": "Sequence", "decoders": after},
-        "model": {
-            "type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "vocab": vocabulary,
-            "merges": merges
+    Ok(pieces.sentence_pieces(scores, prefix, unknown))
+}
+
+impl Pieces<'_> {
+    /// The description of a SentencePiece tokenizer of these pieces, with a score for each.
+    pub(super) fn sentence_pieces(&self, scores: &[f64], prefix: bool, unknown: Option<&String>) -> Value {
+        let vocabulary = self.vocabulary();
+        let mut before = vec![json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"})];
+        let mut after = vec![
+            json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
+            json!({"type": "ByteFallback"}),
+            json!({"type": "Fuse"}),
+        ];
+        if prefix {
+            before.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+            after.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
         }
-    }))
+        json!({
+            "version": "1.0",
+            "added_tokens": self.added(&vocabulary),
+            "normalizer": {"type": "Sequence", "normalizers": before},
+            "decoder": {"type": "Sequence", "decoders": after},
+            "model": {
+                "type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "vocab": vocabulary,
+                "merges": merges(self, scores)
+            }
+        })
+    }
 }
 
 /// Every way to put a piece together from two others, the piece with the best score first.

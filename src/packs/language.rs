@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::weights::{WeightOptions, Weights};
-use super::{PackError, read_json_as, read_text};
+use super::{PackError, read_json_as, read_text, sentencepiece};
 
 /// What a model's files say about texts.
 #[derive(Debug, Clone)]
@@ -60,19 +60,7 @@ impl LanguageFolder {
             return Err(PackError::config(&path.join("config.json"), "it is not a JSON object"));
         }
         let weights = Weights::open(path, &WeightOptions::default())?;
-        let generation = optional(path, "generation_config.json")?;
-        let settings = optional(path, "tokenizer_config.json")?;
-        let tokenizer = tokenizer(path)?;
-        let bos = token_text(&settings, "bos_token");
-        let eos = token_text(&settings, "eos_token");
-        let mut stops = Vec::new();
-        let inner = config.get("text_config").unwrap_or(&Value::Null);
-        for source in [&generation, &config, inner] {
-            add_ids(source.get("eos_token_id"), &mut stops);
-        }
-        stops.extend(tokenizer.token_to_id(&eos));
-        let template = template(path, &settings)?;
-        let text = TextFacts { tokenizer, template, bos, eos, stops }.complete();
+        let text = TextFacts::of_folder(path, &config)?;
         Ok(Self {
             path: path.to_path_buf(),
             preprocessor: optional(path, "preprocessor_config.json")?,
@@ -84,6 +72,23 @@ impl LanguageFolder {
 }
 
 impl TextFacts {
+    /// What the files beside the weights in the folder `path` say, whose `config.json` is `config`.
+    pub(super) fn of_folder(path: &Path, config: &Value) -> Result<Self, PackError> {
+        let generation = optional(path, "generation_config.json")?;
+        let settings = optional(path, "tokenizer_config.json")?;
+        let tokenizer = tokenizer(path)?;
+        let bos = token_text(&settings, "bos_token");
+        let eos = token_text(&settings, "eos_token");
+        let mut stops = Vec::new();
+        let inner = config.get("text_config").unwrap_or(&Value::Null);
+        for source in [&generation, config, inner] {
+            add_ids(source.get("eos_token_id"), &mut stops);
+        }
+        stops.extend(tokenizer.token_to_id(&eos));
+        let template = template(path, &settings)?;
+        Ok(Self { tokenizer, template, bos, eos, stops }.complete())
+    }
+
     /// Adds the ends of turns that the vocabulary has as special tokens, and drops repetitions.
     pub(super) fn complete(mut self) -> Self {
         let special = self.tokenizer.get_added_tokens_decoder();
@@ -98,11 +103,9 @@ impl TextFacts {
 /// The tokenizer in `folder`.
 pub(super) fn tokenizer(folder: &Path) -> Result<Tokenizer, PackError> {
     let path = folder.join("tokenizer.json");
-    if !path.is_file() && folder.join("tokenizer.model").is_file() {
-        return Err(PackError::missing(
-            &path,
-            "this folder only has tokenizer.model; take a copy of the model that has tokenizer.json",
-        ));
+    let older = folder.join("tokenizer.model");
+    if !path.is_file() && older.is_file() {
+        return sentencepiece::tokenizer(&older);
     }
     let description: Value = read_json_as(&path)?;
     tokenizer_of(&path, description)
@@ -137,7 +140,7 @@ fn impossible_merge(model: &Value) -> Option<String> {
 }
 
 /// A JSON file that need not be there.
-fn optional(folder: &Path, name: &str) -> Result<Value, PackError> {
+pub(super) fn optional(folder: &Path, name: &str) -> Result<Value, PackError> {
     let path = folder.join(name);
     if path.is_file() { read_json_as(&path) } else { Ok(Value::Null) }
 }
@@ -224,7 +227,7 @@ mod tests {
         let absent = LanguageFolder::open(&folder.path().join("absent")).unwrap_err().to_string();
         assert!(absent.contains("was expected"));
         std::fs::write(folder.path().join("tokenizer.model"), "x").unwrap();
-        assert!(tokenizer(folder.path()).unwrap_err().to_string().contains("only has tokenizer.model"));
+        assert!(tokenizer(folder.path()).unwrap_err().to_string().contains("no SentencePiece model"));
         std::fs::write(folder.path().join("tokenizer.json"), r#"{"model": {"continuing_subword_prefix": "@@"}}"#)
             .unwrap();
         assert!(tokenizer(folder.path()).unwrap_err().to_string().contains("prefix"));

@@ -15,7 +15,9 @@ pub mod gguf;
 pub mod gguf_tokenizer;
 pub mod header;
 pub mod language;
+pub mod llava;
 pub mod manifest;
+mod sentencepiece;
 pub mod sniff;
 pub mod store;
 #[cfg(test)]

@@ -234,6 +234,24 @@ impl Weights {
         Ok(Self { tensors: Arc::new(tensors), files: Arc::clone(&self.files), taken: Arc::default() })
     }
 
+    /// These tensors and those of `other` together; the record of what was taken begins empty.
+    ///
+    /// # Errors
+    /// [`PackError::Damaged`] if both have a tensor of one name.
+    pub fn joined(&self, other: &Self) -> Result<Self, PackError> {
+        let mut tensors = BTreeMap::clone(&self.tensors);
+        for (name, located) in other.tensors.iter() {
+            if tensors.insert(name.clone(), located.clone()).is_some() {
+                return Err(PackError::damaged(
+                    located.file.path(),
+                    format!("it holds {name}, which another file has"),
+                ));
+            }
+        }
+        let files = self.files.iter().chain(other.files.iter()).cloned().collect();
+        Ok(Self::of(tensors, files))
+    }
+
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)

@@ -109,7 +109,7 @@ impl Map<'_> {
 }
 
 /// `size` scaled down so that its longer side is at most `side`.
-fn limited((width, height): (u32, u32), side: u32) -> (u32, u32) {
+pub(crate) fn limited((width, height): (u32, u32), side: u32) -> (u32, u32) {
     let longer = width.max(height).max(1);
     if longer <= side {
         return (width, height);
@@ -119,7 +119,7 @@ fn limited((width, height): (u32, u32), side: u32) -> (u32, u32) {
 }
 
 /// The picture with a colour bar below it, from 0 to `top`.
-fn with_bar(picture: &RgbImage, top: f32) -> RgbImage {
+pub(crate) fn with_bar(picture: &RgbImage, top: f32) -> RgbImage {
     let (width, height) = picture.dimensions();
     // Letters are 5 × 7 dots; a dot is at least 2 pixels.
     let dot = (width / 400).clamp(2, 5);

@@ -7,6 +7,7 @@
     reason = "a test that meets a broken fixture fails, and the distances are worth reading with --nocapture"
 )]
 
+mod ask;
 mod features;
 mod fixtures;
 mod networks;

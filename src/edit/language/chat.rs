@@ -7,7 +7,6 @@ use candle_core::{DType, Tensor};
 
 use super::generate::{Limits, TokenModel, generate};
 use super::prompt;
-use super::sampling::Sampling;
 use super::template::ChatTemplate;
 use crate::edit::specify::{Replier, SpecifyError, SpecifyRequest, plain};
 use crate::nets::llama::{KeyValueCache, Llama, LlamaConfig};
@@ -15,6 +14,7 @@ use crate::nets::watcher::Watcher;
 use crate::ops::device::Compute;
 use crate::packs::PackError;
 use crate::packs::language::{LanguageFolder, TextFacts};
+use crate::text::sampling::Sampling;
 
 /// Tokens of an answer at most: room for a model that says more than it was asked for.
 const ANSWER_TOKENS: usize = 400;

@@ -2,10 +2,10 @@
 
 use tokenizers::Tokenizer;
 
-use super::sampling::{NoScores, Sampler, Sampling};
-use super::stream::Detokeniser;
 use crate::edit::specify::SpecifyError;
 use crate::nets::watcher::Watcher;
+use crate::text::sampling::{NoScores, Sampler, Sampling};
+use crate::text::stream::Detokeniser;
 
 /// A language model that scores the next token.
 pub trait TokenModel {
@@ -149,10 +149,10 @@ impl Answer<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Limits, TokenModel, generate};
-    use crate::edit::language::sampling::Sampling;
-    use crate::edit::language::test_tokenizers::byte_level;
     use crate::edit::specify::SpecifyError;
     use crate::nets::watcher::{Cancelled, Unwatched, Watcher};
+    use crate::text::sampling::Sampling;
+    use crate::text::test_tokenizers::byte_level;
 
     /// Writes a given text whatever it is asked, then the stop token 0.
     struct Recital {

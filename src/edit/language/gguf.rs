@@ -199,6 +199,7 @@ impl<'a> Facts<'a> {
             attention_bias: bias("attn_output"),
             mlp_bias: bias("ffn_down"),
             hidden_act: if gemma { "gelu_pytorch_tanh" } else { "silu" }.to_owned(),
+            reads_high_resolution_from: None,
             family: self.family(hidden, layers, heads, head_dim),
         })
     }

@@ -11,7 +11,6 @@ use tokenizers::Tokenizer;
 
 use super::generate::{Limits, TokenModel, generate};
 use super::prompt::one_line;
-use super::sampling::Sampling;
 use crate::edit::caption::{self, CaptionError, Captioner};
 use crate::edit::specify::{Replier, SpecifyError, SpecifyRequest, plain};
 use crate::nets::llama::KeyValueCache;
@@ -21,6 +20,7 @@ use crate::ops::device::Compute;
 use crate::packs::PackError;
 use crate::packs::language::LanguageFolder;
 use crate::picture::resample::{Filter, resize_rgb};
+use crate::text::sampling::Sampling;
 
 const CAPTION_PROMPT: &str = "USER: <image>\nDescribe the picture in one sentence. ASSISTANT:";
 

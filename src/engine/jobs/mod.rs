@@ -1,5 +1,6 @@
 //! The jobs of the lenses: each opens the models it needs through the cache, runs its method and brings a result.
 
+pub mod ask;
 pub mod edit;
 pub mod features;
 pub mod specify;

@@ -49,6 +49,9 @@ pub struct LlamaConfig {
     pub mlp_bias: bool,
     /// Activation of the gate, by its published name.
     pub hidden_act: String,
+    /// The first layer whose last row may read high-resolution tokens (FlexAttention); absent: none.
+    #[serde(skip)]
+    pub reads_high_resolution_from: Option<usize>,
     /// Where the family differs from Llama.
     #[serde(skip)]
     pub family: Family,
@@ -115,6 +118,7 @@ impl Default for LlamaConfig {
             attention_bias: false,
             mlp_bias: false,
             hidden_act: "silu".to_owned(),
+            reads_high_resolution_from: None,
             family: Family::default(),
         }
     }

@@ -16,6 +16,7 @@ pub mod linear;
 pub mod norm;
 pub mod panels;
 pub mod planes;
+pub mod row;
 pub mod share;
 pub mod tall;
 #[cfg(test)]

@@ -73,7 +73,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::Detokeniser;
-    use crate::edit::language::test_tokenizers::{byte_level, sentence_pieces};
+    use crate::text::test_tokenizers::{byte_level, sentence_pieces};
 
     /// The tokens' text as it streams, piece by piece.
     fn stream(tokenizer: &tokenizers::Tokenizer, ids: &[u32]) -> Vec<String> {
