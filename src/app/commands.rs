@@ -27,6 +27,9 @@ pub(crate) enum Command {
     CancelAll,
     Lens(LensKind),
     OpenScene,
+    AskQuestion,
+    VlmOfFolder,
+    ExportConversation,
     FeaturesOfFolder,
     UseAsRegion,
     LinkPanes,
@@ -69,7 +72,7 @@ pub(crate) enum Command {
 }
 
 /// The groups of the help overlay.
-pub(crate) const GROUPS: [&str; 7] = ["Picture", "Edit", "View", "Region", "Features", "Versions", "Window"];
+pub(crate) const GROUPS: [&str; 8] = ["Picture", "Edit", "View", "Region", "Features", "Ask", "Versions", "Window"];
 
 const CTRL: Modifiers = Modifiers::COMMAND;
 const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
@@ -77,7 +80,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 77] = [
+    pub(crate) const ALL: [Self; 81] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -96,7 +99,11 @@ impl Command {
         Self::Lens(LensKind::Edit),
         Self::Lens(LensKind::Features),
         Self::Lens(LensKind::Splats),
+        Self::Lens(LensKind::Ask),
         Self::OpenScene,
+        Self::AskQuestion,
+        Self::VlmOfFolder,
+        Self::ExportConversation,
         Self::FeaturesOfFolder,
         Self::UseAsRegion,
         Self::Map(MapKind::Pca),
@@ -186,6 +193,9 @@ impl Command {
             Self::CancelAll => ("Edit", "Cancel everything"),
             Self::Lens(kind) => ("Window", kind.command()),
             Self::OpenScene => ("Picture", "Open a splat scene…"),
+            Self::AskQuestion => ("Ask", "Ask about the picture"),
+            Self::VlmOfFolder => ("Ask", "Open the Ask lens with a folder…"),
+            Self::ExportConversation => ("Ask", "Export the conversation…"),
             Self::FeaturesOfFolder => ("Features", "Open the Features lens with a folder…"),
             Self::UseAsRegion => ("Features", "Use as region"),
             Self::Map(map) => ("Features", map.command()),
@@ -242,6 +252,7 @@ impl Command {
             Self::Run => (CTRL, Key::Enter),
             Self::Cancel => (NONE, Key::Escape),
             Self::Lens(kind) => (CTRL, kind.key()),
+            Self::AskQuestion => (CTRL_SHIFT, Key::A),
             Self::UseAsRegion => (CTRL_SHIFT, Key::R),
             Self::LinkPanes => (CTRL_SHIFT, Key::L),
             Self::Map(map) => (ALT, map.key()),

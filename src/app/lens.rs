@@ -26,11 +26,13 @@ pub(crate) enum LensKind {
     Features,
     /// Scenes of 3D Gaussians.
     Splats,
+    /// Questions about the picture.
+    Ask,
 }
 
 impl LensKind {
     /// In the order of their tabs.
-    pub(crate) const ALL: [Self; 3] = [Self::Edit, Self::Features, Self::Splats];
+    pub(crate) const ALL: [Self; 4] = [Self::Edit, Self::Features, Self::Splats, Self::Ask];
 
     /// On its tab.
     pub(crate) fn title(self) -> &'static str {
@@ -38,6 +40,7 @@ impl LensKind {
             Self::Edit => "Edit",
             Self::Features => "Features",
             Self::Splats => "Splats",
+            Self::Ask => "Ask",
         }
     }
 
@@ -47,6 +50,7 @@ impl LensKind {
             Self::Edit => "Edit lens",
             Self::Features => "Features lens",
             Self::Splats => "Splats lens",
+            Self::Ask => "Ask lens",
         }
     }
 
@@ -56,6 +60,7 @@ impl LensKind {
             Self::Edit => Key::Num1,
             Self::Features => Key::Num2,
             Self::Splats => Key::Num3,
+            Self::Ask => Key::Num4,
         }
     }
 
@@ -64,6 +69,7 @@ impl LensKind {
             Self::Edit => Icon::Wand,
             Self::Features => Icon::Features,
             Self::Splats => Icon::Splats,
+            Self::Ask => Icon::Ask,
         }
     }
 }
@@ -90,6 +96,7 @@ impl Glassbox {
                 self.settings.now.lens == kind || self.features.has_backbones(&self.settings.now.features)
             }
             LensKind::Splats => self.settings.now.lens == kind || self.splats.has_scenes(),
+            LensKind::Ask => self.settings.now.lens == kind || self.ask.has_models(&self.settings.now.ask),
         }
     }
 
@@ -138,6 +145,7 @@ impl Glassbox {
             LensKind::Edit => self.edit_panel(ui),
             LensKind::Features => self.features_panel(ui),
             LensKind::Splats => self.splats_panel(ui),
+            LensKind::Ask => self.ask_panel(ui),
         }
     }
 
@@ -148,6 +156,7 @@ impl Glassbox {
             LensKind::Features => self.backbone_menu(ui),
             // Its scene is in the panel.
             LensKind::Splats => {}
+            LensKind::Ask => self.vlm_menu(ui),
         }
     }
 
@@ -169,6 +178,7 @@ impl Glassbox {
                 self.splat_view(ui);
                 true
             }
+            LensKind::Ask => false,
         }
     }
 
@@ -176,7 +186,7 @@ impl Glassbox {
     pub(super) fn lens_draws(&self) -> bool {
         match self.settings.now.lens {
             LensKind::Edit => self.is_painting(),
-            LensKind::Features | LensKind::Splats => false,
+            LensKind::Features | LensKind::Splats | LensKind::Ask => false,
         }
     }
 
@@ -193,6 +203,11 @@ impl Glassbox {
             }
             // Its panes draw all of it.
             LensKind::Features | LensKind::Splats => {}
+            LensKind::Ask => {
+                if plain {
+                    self.ask_overlay(ui, canvas);
+                }
+            }
         }
     }
 
@@ -206,25 +221,28 @@ impl Glassbox {
             }
             LensKind::Features => self.features_status(ui),
             LensKind::Splats => self.splats_status(ui),
+            LensKind::Ask => self.ask_status(ui),
         }
     }
 
     /// What any lens has on the inference thread now, in words, and how far it is.
     pub(super) fn lenses_running(&self) -> Option<(String, Snapshot)> {
-        self.edit.now_running().or_else(|| self.features.now_running())
+        self.edit.now_running().or_else(|| self.features.now_running()).or_else(|| self.ask.now_running())
     }
 
     /// Whether anything of any lens runs or waits.
     pub(super) fn lenses_work(&self) -> bool {
-        self.is_working() || self.features.is_working()
+        self.is_working() || self.features.is_working() || self.ask.is_working()
     }
 
     /// Stops what the lenses are doing now.
     pub(super) fn lenses_cancel(&mut self) {
         if self.is_working() {
             self.cancel_running();
-        } else {
+        } else if self.features.is_working() {
             self.stop_looking();
+        } else {
+            self.stop_answering();
         }
     }
 
@@ -233,6 +251,7 @@ impl Glassbox {
         self.poll_edit(ctx);
         self.poll_features();
         self.poll_splats(ctx);
+        self.poll_ask(ctx);
     }
 
     /// The open document is about to be replaced.
@@ -246,6 +265,7 @@ impl Glassbox {
     pub(super) fn lenses_meet_document(&mut self) {
         self.edit.show_new_document();
         self.features.show_new_document(&self.engine);
+        self.ask.show_new_document(&self.engine);
     }
 }
 

@@ -4,6 +4,7 @@
 //! and out, `document` holds the versions, `commands` is the one list of everything that can be done, `lens` the place
 //! where a lens is joined to all of them.
 
+mod ask;
 mod background;
 mod commands;
 mod crash;
@@ -35,6 +36,7 @@ use std::sync::mpsc::Receiver;
 
 use egui::Context;
 
+use ask::AskLens;
 use commands::Command;
 pub use dialogs::{Choice, FileDialogs, SystemDialogs};
 use document::{Document, State, VersionId};
@@ -116,6 +118,7 @@ pub struct Glassbox {
     edit: EditLens,
     features: FeaturesLens,
     splats: SplatsLens,
+    ask: AskLens,
     keeper: Keeper,
     crash_notes: PathBuf,
     /// What was kept last of the open document, and when (the window's clock).
@@ -156,6 +159,7 @@ impl Glassbox {
         let gpu = cc.wgpu_render_state.as_ref();
         let gpu = gpu.map(|state| crate::splats::gpu::device::Gpu::of(&state.adapter, &state.device, &state.queue));
         let splats = SplatsLens::new(gpu, setup.scene);
+        let ask = AskLens::new(Arc::clone(&setup.workshop));
         let edit = EditLens::new(setup.workshop, &settings.now.editor);
         let mut app = Self {
             settings,
@@ -169,6 +173,7 @@ impl Glassbox {
             edit,
             features,
             splats,
+            ask,
             keeper: Keeper::start(setup.folders.data.join("sessions")),
             crash_notes: setup.folders.crash_notes(),
             kept: (None, 0.0),
@@ -306,8 +311,8 @@ impl Glassbox {
             Command::Redo => self.history.can_redo(),
             Command::CompareDivider | Command::CompareSideBySide | Command::CompareDifference => {
                 // Other lenses have panes of their own.
-                let edits = self.settings.now.lens == LensKind::Edit;
-                edits && self.document.as_ref().is_some_and(|d| d.standing.shown != d.standing.compared)
+                let one = matches!(self.settings.now.lens, LensKind::Edit | LensKind::Ask);
+                one && self.document.as_ref().is_some_and(|d| d.standing.shown != d.standing.compared)
             }
             Command::PreviousVersion | Command::NextVersion => {
                 self.document.as_ref().is_some_and(|d| d.tree().len() > 1)
@@ -317,11 +322,14 @@ impl Glassbox {
             }
             Command::StartFromShown => self.document.as_ref().is_some_and(|d| d.standing.base != d.standing.shown),
             Command::Propose => self.can_propose(),
+            Command::Run if self.ask_is_open() => true,
             Command::Run => self.document.is_some() && self.lacks().is_none(),
             Command::Cancel => {
                 self.features_can_step_out() || self.lenses_work() || self.is_painting() || self.seeds_are_open()
             }
             Command::CancelAll => self.lenses_work(),
+            Command::AskQuestion => self.document.is_some(),
+            Command::ExportConversation => self.can_export_the_conversation(),
             Command::Lens(kind) => self.lenses().len() > 1 && self.has_lens(kind),
             Command::UseAsRegion => self.features_are_open() && self.can_make_a_region_of_features(),
             Command::LinkPanes | Command::Map(_) | Command::Panes(_) | Command::Pane(_) => self.features_are_open(),
@@ -351,7 +359,9 @@ impl Glassbox {
             return;
         }
         self.record();
-        if command.is_of_the_edit_panel() {
+        // Ctrl+Enter sends what is written in the lens that is open.
+        let sends = command == Command::Run && self.ask_is_open();
+        if command.is_of_the_edit_panel() && !sends {
             self.show_lens(LensKind::Edit);
         }
         match command {
@@ -359,6 +369,11 @@ impl Glassbox {
             Command::Language => self.overlay.open_language(),
             Command::Cancel if self.features_can_step_out() => self.features.step_out(),
             Command::Cancel if self.features_are_open() && self.features.is_working() => self.stop_looking(),
+            Command::Cancel if self.ask_is_open() && self.ask.is_working() => self.stop_answering(),
+            Command::AskQuestion => self.write_a_question(),
+            Command::VlmOfFolder => self.ask_for_a_vlm(ctx),
+            Command::ExportConversation => self.ask_where_to_export_the_conversation(ctx),
+            Command::Run if self.ask_is_open() => self.ask_the_question(ctx),
             Command::Wish
             | Command::Propose
             | Command::AddRow

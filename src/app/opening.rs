@@ -50,6 +50,10 @@ pub(super) enum Purpose {
     Scene,
     /// A picture of a splat scene.
     View,
+    /// A folder of a model that answers questions.
+    Vlm,
+    /// Questions and answers, written.
+    Conversation,
     /// Something of the Features lens, written.
     Features(super::features::ExportWhat),
 }
@@ -177,18 +181,24 @@ impl Glassbox {
             (Choice::Path(path), Purpose::Basis) => self.basis_from(ctx, path),
             (Choice::Path(path), Purpose::Scene) => self.open_scene(ctx, path),
             (Choice::Path(path), Purpose::View) => self.export_view_to(ctx, path),
+            (Choice::Path(path), Purpose::Vlm) => self.vlm_from(&path),
+            (Choice::Path(path), Purpose::Conversation) => self.export_conversation_to(ctx, path),
             (Choice::Path(path), Purpose::Features(what)) => self.export_features_to(ctx, what, &path),
             (Choice::Nothing, _) => {}
             (Choice::Unavailable, _) => {
                 let begin = match purpose {
-                    Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis | Purpose::Scene => {
-                        String::new()
-                    }
-                    Purpose::Export | Purpose::Map | Purpose::View | Purpose::Features(_) => {
+                    Purpose::Open
+                    | Purpose::Region
+                    | Purpose::Backbone
+                    | Purpose::Basis
+                    | Purpose::Scene
+                    | Purpose::Vlm => String::new(),
+                    Purpose::Export | Purpose::Map | Purpose::View | Purpose::Conversation | Purpose::Features(_) => {
                         let folder = self.settings.now.folder.clone().unwrap_or_default();
                         let name = match purpose {
                             Purpose::Map => self.suggested_map(),
                             Purpose::View => self.suggested_view(),
+                            Purpose::Conversation => self.suggested_conversation(),
                             Purpose::Features(what) => self.suggested_features_name(what),
                             _ => self.suggested_name(),
                         };

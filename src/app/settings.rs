@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::ask::settings::AskChoices;
 use super::edit::language::LanguageSettings;
 use super::features::settings::FeatureSettings;
 use super::folders::Folders;
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) features: FeatureSettings,
     /// What was chosen in the Splats lens.
     pub(crate) splats: SplatSettings,
+    /// What was chosen in the Ask lens.
+    pub(crate) ask: AskChoices,
     pub(crate) device: DeviceChoice,
     pub(crate) precision: Precision,
     /// Shows the picture while it forms.
@@ -68,6 +71,7 @@ impl Default for Settings {
             language_model: LanguageSettings::default(),
             features: FeatureSettings::default(),
             splats: SplatSettings::default(),
+            ask: AskChoices::default(),
             device: DeviceChoice::Auto,
             precision: Precision::Auto,
             preview: true,

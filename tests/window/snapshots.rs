@@ -41,6 +41,7 @@ fn mask_what_varies(harness: &mut Harness<'_, Glassbox>) {
         (" left", 84.0),
         (" steps/s", 84.0),
         (" s a step", 84.0),
+        ("first word", 0.0),
         (" ms   ", -350.0), // with the size of the view, which the figure's digits shift
         (version, 120.0),
     ] {
@@ -333,6 +334,40 @@ fn splats_none() {
         window.settings(&format!(r#"{{"theme": "{theme}", "lens": "splats"}}"#));
         let mut h = window.open(None);
         until(&mut h, "the empty lens", |h| has(h, "No scene"));
+        h
+    });
+}
+
+#[test]
+fn ask_read() {
+    both("ask-read", USUAL, |window| {
+        let theme = if window_is_light(window) { "light" } else { "dark" };
+        let mut h = crate::ask::answered(window, theme);
+        quiet(&mut h);
+        h
+    });
+}
+
+#[test]
+fn ask_attention() {
+    both("ask-attention", USUAL, |window| {
+        let theme = if window_is_light(window) { "light" } else { "dark" };
+        let mut h = crate::ask::answered(window, theme);
+        crate::stand_in::click(&mut h, "Attention");
+        quiet(&mut h);
+        h
+    });
+}
+
+#[test]
+fn ask_empty() {
+    both("ask-empty", SMALL, |window| {
+        let theme = if window_is_light(window) { "light" } else { "dark" };
+        window.settings(&crate::ask::settings("flex-wide", 6, theme));
+        let mut h = window.open(Some("lake village.png"));
+        until(&mut h, "the field", |h| has(h, "Question"));
+        until(&mut h, "the model", |h| !has_part(h, "Looking at the model"));
+        quiet(&mut h);
         h
     });
 }

@@ -123,6 +123,17 @@ pub trait Workshop: Send + Sync {
     fn backbone(&self, name: &str) -> Result<PathBuf, String> {
         Ok(PathBuf::from(name))
     }
+    /// The models to choose from that answer questions about pictures.
+    fn vlms(&self) -> Vec<Offer> {
+        Vec::new()
+    }
+    /// The folder of the model `name`, which is a model's or pack's name, or a path itself. Reads files.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn vlm(&self, name: &str) -> Result<PathBuf, String> {
+        Ok(PathBuf::from(name))
+    }
     /// Describes the picture.
     ///
     /// # Errors
@@ -162,6 +173,15 @@ impl Workshop for Models {
     fn backbone(&self, name: &str) -> Result<PathBuf, String> {
         let store = Store::open().map_err(|error| error.to_string())?;
         Ok(store.find(name, Role::Backbone).map_err(|error| error.to_string())?.path)
+    }
+
+    fn vlms(&self) -> Vec<Offer> {
+        offers(Role::Vlm)
+    }
+
+    fn vlm(&self, name: &str) -> Result<PathBuf, String> {
+        let store = Store::open().map_err(|error| error.to_string())?;
+        Ok(store.find(name, Role::Vlm).map_err(|error| error.to_string())?.path)
     }
 
     fn look_up(&self, name: &str) -> Result<Option<EditSettings>, String> {

@@ -257,6 +257,8 @@ impl Glassbox {
                 Purpose::Basis => "Load a basis",
                 Purpose::Scene => "Open a splat scene",
                 Purpose::View => "Export the view",
+                Purpose::Vlm => "Folder of a model that answers questions",
+                Purpose::Conversation => "Export the conversation",
                 Purpose::Features(_) => "Export from the Features lens",
             });
             hint(ui, "This system offers no file dialog, so the path is typed or pasted here.");
@@ -269,7 +271,12 @@ impl Glassbox {
             ui.horizontal(|ui| {
                 let opens = matches!(
                     purpose,
-                    Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis | Purpose::Scene
+                    Purpose::Open
+                        | Purpose::Region
+                        | Purpose::Backbone
+                        | Purpose::Basis
+                        | Purpose::Scene
+                        | Purpose::Vlm
                 );
                 let words = if opens { "Open file" } else { "Save file" };
                 go |= TextButton::new(words).primary().enabled(!text.trim().is_empty()).show(ui).clicked();

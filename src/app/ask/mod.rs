@@ -1,0 +1,174 @@
+//! The Ask lens: questions about the open picture, and for every word of an answer the regions that were read for it.
+//!
+//! `settings` is what is kept between runs, `models` which models there are, `exchange` a question with its answer as far
+//! as it has come; `asking` sends questions to the inference thread and takes answers, `overlay` draws maps over the
+//! picture, `crops` what was read at its own resolution, `panel` has the conversation and `answer_panel` what an answer
+//! shows of itself; `check` asks about every instruction of an edit, `export` writes a conversation down.
+
+mod answer_panel;
+mod asking;
+mod check;
+mod crops;
+mod exchange;
+mod export;
+mod models;
+mod overlay;
+mod panel;
+pub(super) mod settings;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use egui::TextureHandle;
+
+use exchange::{Exchange, State};
+use models::VlmList;
+
+use super::Glassbox;
+use super::edit::work::Workshop;
+use crate::ask::heatmap::{AnswerMap, MapKind, MapRange};
+use crate::engine::{Engine, Snapshot};
+use settings::{AskChoices, Look};
+
+/// The state of the Ask lens.
+pub(crate) struct AskLens {
+    models: VlmList,
+    /// What is being written.
+    question: String,
+    focus: bool,
+    exchanges: Vec<Exchange>,
+    next: u64,
+    /// The exchange whose answer is looked into.
+    chosen: Option<u64>,
+    /// The tokens of the word that is looked at; all of them if `None`.
+    word: Option<Range<usize>>,
+    /// One layer alone.
+    layer: Option<usize>,
+    /// One head alone.
+    head: Option<usize>,
+    /// Questions begin a conversation of their own from this exchange on.
+    fresh: u64,
+    texture: Option<(overlay::Key, TextureHandle)>,
+    crops: crops::Crops,
+}
+
+impl AskLens {
+    pub(super) fn new(workshop: Arc<dyn Workshop>) -> Self {
+        Self {
+            models: VlmList::new(workshop),
+            question: String::new(),
+            focus: true,
+            exchanges: Vec::new(),
+            next: 1,
+            chosen: None,
+            word: None,
+            layer: None,
+            head: None,
+            fresh: 0,
+            texture: None,
+            crops: crops::Crops::default(),
+        }
+    }
+
+    /// Forgets what was about the document before.
+    pub(super) fn show_new_document(&mut self, engine: &Engine) {
+        for exchange in &self.exchanges {
+            if let State::Coming(coming) = &exchange.state {
+                coming.cancel(engine);
+            }
+        }
+        self.exchanges.clear();
+        self.choose(None);
+        self.crops.clear();
+    }
+
+    /// Whether there is any model to ask.
+    pub(super) fn has_models(&self, choices: &AskChoices) -> bool {
+        !self.models.list(&choices.folders).is_empty()
+    }
+
+    fn get(&self, id: u64) -> Option<&Exchange> {
+        self.exchanges.iter().find(|exchange| exchange.id == id)
+    }
+
+    fn chosen(&self) -> Option<&Exchange> {
+        self.get(self.chosen?)
+    }
+
+    fn choose(&mut self, id: Option<u64>) {
+        if self.chosen != id {
+            (self.chosen, self.word, self.layer, self.head) = (id, None, None, None);
+        }
+    }
+
+    fn coming(&self) -> Option<&Exchange> {
+        self.exchanges.iter().find(|exchange| matches!(exchange.state, State::Coming(_)))
+    }
+
+    pub(super) fn is_working(&self) -> bool {
+        self.coming().is_some()
+    }
+
+    /// What the lens is at, for the status line.
+    pub(super) fn now_running(&self) -> Option<(String, Snapshot)> {
+        let State::Coming(coming) = &self.coming()?.state else { return None };
+        let snapshot = coming.snapshot();
+        Some((snapshot.stage.clone(), snapshot))
+    }
+
+    /// What the map over the picture shows.
+    fn kind(&self, choices: &AskChoices) -> MapKind {
+        match choices.look {
+            Look::Read => MapKind::Read,
+            Look::Selected => MapKind::Selected,
+            Look::Attention => MapKind::Attention { head: self.head, without_sinks: choices.without_sinks },
+        }
+    }
+
+    fn range(&self) -> MapRange {
+        MapRange { tokens: self.word.clone(), layers: self.layer.map(|layer| layer..layer + 1) }
+    }
+
+    /// The map of the chosen answer, and the value that its colours run to.
+    fn map(&self, choices: &AskChoices) -> Option<(AnswerMap, f32)> {
+        let answer = self.chosen()?.answer()?;
+        let kind = self.kind(choices);
+        let map = AnswerMap::of(answer, kind, &self.range())?;
+        let top = if choices.normalised {
+            map.largest()
+        } else {
+            // One scale for all words and layers.
+            let layers = answer.tokens.first().map_or(0, |token| token.layers.len());
+            let one = |token: usize, layer: usize| {
+                let range = MapRange { tokens: Some(token..token + 1), layers: Some(layer..layer + 1) };
+                AnswerMap::of(answer, kind, &range).map_or(0.0, |map| map.largest())
+            };
+            let all = (0..answer.tokens.len()).flat_map(|token| (0..layers).map(move |layer| (token, layer)));
+            if map.cells { 1.0 } else { all.map(|(token, layer)| one(token, layer)).fold(0.0, f32::max) }
+        };
+        Some((map, top))
+    }
+}
+
+impl Glassbox {
+    pub(super) fn ask_is_open(&self) -> bool {
+        self.settings.now.lens == super::lens::LensKind::Ask && self.document.is_some()
+    }
+
+    /// What the model saw of the picture, for the status line.
+    pub(super) fn ask_status(&self, ui: &mut egui::Ui) {
+        let view = self.ask.chosen().and_then(|exchange| match &exchange.state {
+            State::Here(answer) => Some((answer.view.clone(), Some(answer))),
+            State::Coming(coming) => coming.view.clone().map(|view| (view, None)),
+            State::Failed(_) => None,
+        });
+        let Some((view, answer)) = view else { return };
+        let mut words = view.resolution();
+        if let Some(answer) = answer.filter(|answer| answer.cost.high_tokens > 0) {
+            words.push_str(&format!(", {:.0} of {} tokens", answer.cost.mean_high_read(), answer.cost.high_tokens));
+        }
+        super::widgets::buttons::hint(ui, words).on_hover_text(
+            "What the model saw of the picture, and how many of its high-resolution tokens a layer read",
+        );
+    }
+}
