@@ -62,7 +62,7 @@ impl Glassbox {
         let mut asks = false;
         section(ui, "Check the edit", |ui| {
             let button = TextButton::new("Ask").icon(Icon::Check).quiet().enabled(!self.ask.is_working());
-            let button = button.show(ui).accessible_name("Check the edit");
+            let button = button.show(ui).accessible_name("Check every instruction");
             asks = button
                 .on_hover_text("Asks of the result and of the original whether each instruction was carried out")
                 .clicked();
