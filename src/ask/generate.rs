@@ -188,7 +188,7 @@ impl Conversation {
         let prepared = vlm.preprocessing.prepare(picture, &settings.region)?;
         let encoded =
             encode(&vlm.llava, &vlm.preprocessing, &prepared.input, tiles, &vlm.compute, observer, &|done| {
-                observer.step(done)
+                observer.step(done);
             })?;
         let view = vlm.view(picture.dimensions(), &prepared);
         self.picture = Some(Looked { key, encoded, view, size: prepared.size, input: prepared.input });
@@ -286,8 +286,8 @@ impl Conversation {
         // What the answer's tokens left in the cache they read beside the sequence for.
         self.cache.truncate(self.held.len());
         let rest = stream.finish();
-        if let Some(last) = tokens.iter_mut().rev().find(|_| !rest.is_empty()).and_then(Arc::get_mut) {
-            last.text.push_str(&rest);
+        if let Some(last) = tokens.last_mut().filter(|_| !rest.is_empty()) {
+            Arc::make_mut(last).text.push_str(&rest);
         }
         let vocabulary = if tokens.is_empty() { 0 } else { logits.len() / tokens.len() };
         if trace.is_collecting() {
@@ -358,6 +358,7 @@ impl Conversation {
 }
 
 /// What a pass is fed with.
+#[derive(Clone, Copy)]
 enum Feed<'a> {
     /// The prompt, the picture's places as [`PICTURE`], and the picture's low-resolution tokens.
     Prompt(&'a [i64], &'a Tensor),

@@ -6,7 +6,6 @@ use tokenizers::Tokenizer;
 
 use super::cost::{DecoderShape, TowerShape};
 use super::dual_resolution::{PictureView, Prepared, Preprocessing, Squaring};
-use super::error::AskError;
 use super::quantised::Kept;
 use super::selection::SelectionRule;
 use super::settings::Template;
@@ -131,7 +130,7 @@ fn settle(folder: &LlavaFolder) -> Result<Settled, PackError> {
     if config.tokens_per_picture() != low_grid * low_grid || low_grid == 0 {
         return Err(fault("it keeps the tower's class token, which no model here has".to_owned()));
     }
-    if tower.image_size > 1 << 14 || tower.num_channels != 3 {
+    if tower.image_size > 1 << 12 || tower.num_channels != 3 {
         return Err(fault(format!(
             "a vision tower of {} pixels and {} channels cannot be used",
             tower.image_size, tower.num_channels
@@ -200,7 +199,7 @@ impl Vlm {
         let llava = llava.map_err(|error| PackError::config(&folder.path, plain(&error)))?;
         let tokenizer = folder.text.tokenizer.clone();
         let text = &llava.config().text_config;
-        let largest = tokenizer.get_vocab(true).into_iter().map(|(_, id)| id).max().unwrap_or(0);
+        let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);
         if largest as usize >= text.vocab_size.max(1) + 64 || folder.text.stops.is_empty() {
             return Err(PackError::config(
                 &folder.path.join("tokenizer.json"),
@@ -309,32 +308,29 @@ fn plain(error: &candle_core::Error) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// The tokens that begin an answer "yes" and an answer "no"; `None` where they begin with the same.
+/// The tokens that begin an answer "yes" alone and an answer "no" alone; `None` where none does.
 fn yes_no(tokenizer: &Tokenizer) -> Option<(Vec<u32>, Vec<u32>)> {
     let ids = |text: &str| tokenizer.encode(text, false).ok().map(|encoding| encoding.get_ids().to_vec());
     let before = ids("ASSISTANT:")?;
     let of = |words: [&str; 3]| {
         let mut found = Vec::new();
         for word in words {
-            let whole = ids(&format!("ASSISTANT: {word}"))?;
-            let first = *whole.strip_prefix(before.as_slice())?.first()?;
-            if !found.contains(&first) {
-                found.push(first);
-            }
+            let behind = ids(&format!("ASSISTANT: {word}")).unwrap_or_default();
+            found.extend(behind.strip_prefix(before.as_slice()).and_then(|rest| rest.first().copied()));
+            // Where the colon grows together with what follows it, and for models that begin without a blank.
+            let written = ["▁", "Ġ", ""].map(|blank| tokenizer.token_to_id(&format!("{blank}{word}")));
+            found.extend(written.into_iter().flatten());
         }
-        Some(found)
+        found.sort_unstable();
+        found.dedup();
+        found
     };
-    let (yes, no) = (of(["yes", "Yes", "YES"])?, of(["no", "No", "NO"])?);
-    if yes.iter().any(|id| no.contains(id)) { None } else { Some((yes, no)) }
-}
-
-impl From<AskError> for candle_core::Error {
-    fn from(error: AskError) -> Self {
-        match error {
-            AskError::Tensor(error) => error,
-            other => Self::wrap(other),
-        }
-    }
+    let (yes, no) = (of(["yes", "Yes", "YES"]), of(["no", "No", "NO"]));
+    // What begins both (a blank of its own, where a spelling is not in the vocabulary) says nothing.
+    let alone =
+        |ids: &[u32], others: &[u32]| -> Vec<u32> { ids.iter().copied().filter(|id| !others.contains(id)).collect() };
+    let (yes, no) = (alone(&yes, &no), alone(&no, &yes));
+    if yes.is_empty() || no.is_empty() { None } else { Some((yes, no)) }
 }
 
 #[cfg(test)]
@@ -346,6 +342,15 @@ mod tests {
     fn yes_and_no_need_first_tokens_of_their_own() {
         // Byte by byte, both begin with a blank.
         assert_eq!(yes_no(&byte_level()), None);
+        let words = serde_json::json!({
+            "version": "1.0", "pre_tokenizer": {"type": "Whitespace"},
+            "model": {
+                "type": "WordLevel", "unk_token": "?",
+                "vocab": {"?": 0, "ASSISTANT": 1, ":": 2, "yes": 3, "no": 4, "Yes": 5}
+            }
+        });
+        let words = Tokenizer::from_bytes(words.to_string()).unwrap();
+        assert_eq!(yes_no(&words), Some((vec![3, 5], vec![4])));
     }
 
     #[test]

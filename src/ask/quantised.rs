@@ -25,8 +25,16 @@ pub(super) struct Kept {
     bits: WeightBits,
     path: Option<PathBuf>,
     file: Option<GgufFile>,
-    /// Every matrix that was handed out, and whether one of them had to be made.
-    made: RefCell<(Vec<(String, Arc<QTensor>)>, bool)>,
+    used: RefCell<Used>,
+}
+
+/// What a network was built from.
+#[derive(Default)]
+struct Used {
+    /// Every matrix that was handed out, by its name.
+    matrices: Vec<(String, Arc<QTensor>)>,
+    /// Whether one of them had to be made.
+    made: bool,
 }
 
 impl Kept {
@@ -34,28 +42,28 @@ impl Kept {
     pub(super) fn open(folder: &LlavaFolder, bits: WeightBits) -> Self {
         let path = cache_folder().ok().map(|cache| cache.join(format!("decoder-{}.gguf", key(folder, bits))));
         let file = path.as_ref().filter(|path| path.is_file()).and_then(|path| GgufFile::open(path).ok());
-        Self { bits, path, file, made: RefCell::default() }
+        Self { bits, path, file, used: RefCell::default() }
     }
 
     /// Builds the network, and keeps the matrices if any of them was made anew.
     pub(super) fn load(&self, config: &LlavaConfig, weights: &VarBuilder<'static>) -> Result<Llava> {
         let model = Llava::load_with(config, weights, &|plain| Blocks { plain, kept: self })?;
-        let (made, anew) = &*self.made.borrow();
-        if *anew {
+        let used = self.used.borrow();
+        if used.made {
             // The model is there; that it cannot be kept costs time only.
-            if let Err(error) = self.write(made) {
+            if let Err(error) = self.write(&used.matrices) {
                 tracing::warn!("the quantised weights were not kept: {error}");
             }
         }
         Ok(model)
     }
 
-    fn write(&self, made: &[(String, Arc<QTensor>)]) -> Result<()> {
+    fn write(&self, matrices: &[(String, Arc<QTensor>)]) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let named = made.iter().map(|(name, tensor)| (name.as_str(), tensor.as_ref())).collect::<Vec<_>>();
+        let named = matrices.iter().map(|(name, tensor)| (name.as_str(), tensor.as_ref())).collect::<Vec<_>>();
         atomic::write(path, |file| gguf_file::write(file, &[], &named))
     }
 
@@ -65,7 +73,7 @@ impl Kept {
         if let Some(tensor) = kept.and_then(|file| file.read(name, &[shape.0, shape.1], device).ok()) {
             return Ok(tensor);
         }
-        self.made.borrow_mut().1 = true;
+        self.used.borrow_mut().made = true;
         let weight = plain.get(shape, "weight")?.to_dtype(DType::F32)?.to_device(&Device::Cpu)?;
         if device.is_cpu() { QTensor::quantize(&weight, block) } else { QTensor::quantize_onto(&weight, block, device) }
     }
@@ -99,7 +107,7 @@ impl DecoderWeights for Blocks<'_> {
         let Some(block) = bits.block(inputs) else { return self.plain.linear(name, inputs, outputs, bias) };
         let layer = self.plain.pp(name);
         let weight = Arc::new(self.kept.matrix(name, (outputs, inputs), block, &layer)?);
-        self.kept.made.borrow_mut().0.push((name.to_owned(), Arc::clone(&weight)));
+        self.kept.used.borrow_mut().matrices.push((name.to_owned(), Arc::clone(&weight)));
         let bias = if bias { Some(layer.get(outputs, "bias")?) } else { None };
         Linear::quantised(weight, bias)
     }

@@ -91,10 +91,10 @@ pub(super) struct AskArgs {
 /// # Errors
 /// One sentence: what could not be read, answered or written.
 pub(super) fn run(args: &AskArgs) -> Result<()> {
-    if let Some(path) = &args.heatmap {
-        if Format::from_path(path)? != Format::Png {
-            bail!("a heatmap is written as PNG; give a file name that ends in .png");
-        }
+    if let Some(path) = &args.heatmap
+        && Format::from_path(path)? != Format::Png
+    {
+        bail!("a heatmap is written as PNG; give a file name that ends in .png");
     }
     if args.questions.iter().any(|question| question.trim().is_empty()) {
         return Err(crate::ask::AskError::NoQuestion.into());

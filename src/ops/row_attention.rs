@@ -65,7 +65,7 @@ pub fn row_attention(
         || key_heads == 0
         || !heads.is_multiple_of(key_heads)
         || v.dim(2)? != n
-        || !stacks.iter().flatten().all(|x| fits(x))
+        || !stacks.iter().flatten().all(fits)
         || runs.iter().any(|run| run.start > run.end || run.end > capacity)
     {
         candle_core::bail!(
@@ -228,7 +228,7 @@ mod tests {
             let (k, v) = (buffer(0.11), buffer(0.23));
             let (k, v) = (k.narrow(2, 0, n).unwrap(), v.narrow(2, 0, n).unwrap());
             let (keys, values) = (waves((1, key_heads, 40, width), 0.19), waves((1, key_heads, 40, width), 0.07));
-            for runs in [vec![], vec![0..40], vec![3..5, 8..8, 20..31]] {
+            for runs in [vec![], vec![0..17, 17..40], vec![3..5, 8..8, 20..31]] {
                 let beside = Beside { keys: &keys, values: &values, runs: &runs };
                 let fast = with_kernel(&q, &k, &v, 0.2, Some(&beside)).unwrap();
                 let slow = reference(&q, &k, &v, 0.2, Some(&beside)).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     fn scores_far_apart_do_not_overflow() {
         let one = |value: f32| Tensor::full(value, (1, 1, 1, 8), &Device::Cpu).unwrap();
         let (keys, values) = (one(30.0), one(2.0));
-        let runs = [0..1];
+        let runs = [0..1, 1..1];
         let beside = Beside { keys: &keys, values: &values, runs: &runs };
         let found = row_attention(&one(30.0), &one(-30.0), &one(1.0), 1.0, Some(&beside)).unwrap();
         assert_eq!(found.output.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [2.0; 8]);
@@ -259,7 +259,7 @@ mod tests {
         assert!(row_attention(&q, &k, &k, 1.0, None).is_ok());
         assert!(row_attention(&q, &k, &waves((1, 2, 4, 8), 0.2), 1.0, None).is_err());
         assert!(row_attention(&waves((1, 3, 1, 8), 0.1), &k, &k, 1.0, None).is_err());
-        let runs = [4..9];
+        let runs = [4..9, 0..0];
         assert!(row_attention(&q, &k, &k, 1.0, Some(&Beside { keys: &k, values: &k, runs: &runs })).is_err());
     }
 }

@@ -373,7 +373,8 @@ fn high_resolution(path: &Path, config: &Value, normalised: &Value) -> Result<Op
         selection_layer: number("selection_layer", 8)?,
         cells: number("pool_size", 9)?,
     };
-    if tiles == 0 || low_size != side || high_size != low_size * tiles || !(1..=16).contains(&tiles) {
+    // No published model looks at more than 1344 pixels; what claims far more is not worth the memory.
+    if low_size != side || high_size != low_size * tiles || !(1..=16).contains(&tiles) || high_size > 1 << 13 {
         return Err(fault(format!(
             "its sizes do not fit: {tiles} × {tiles} tiles of {low_size} pixels make no picture of {high_size}, or the tower \
              takes {side}"

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use glassbox::ask::record::Ending;
 use glassbox::ask::settings::{AskSettings, AttentionMode};
-use glassbox::engine::Engine;
-use glassbox::engine::jobs::ask::{AskChoice, AskJob, AskResult};
+use glassbox::engine::jobs::ask::{AskChoice, AskEvent, AskJob, AskResult};
+use glassbox::engine::{Engine, JobError};
 use glassbox::ops::device::{DeviceChoice, Precision};
 use image::RgbImage;
 use safetensors::SafeTensors;
@@ -164,4 +164,30 @@ fn answers_end_at_the_limit_or_where_a_person_stops_them() {
     stopped.stop.stop();
     let result = engine.submit(stopped).wait().unwrap();
     assert_eq!((result.answer.ending, result.answer.tokens.len()), (Ending::Stopped, 1));
+}
+
+#[test]
+fn a_cancelled_answer_leaves_the_conversation_usable() {
+    let engine = engine();
+    let case = case("flex-wide");
+    let whole =
+        engine.submit(job(&case)).wait().unwrap().answer.tokens.iter().map(|token| token.id).collect::<Vec<_>>();
+    for _ in 0..3 {
+        let ticket = engine.submit(job(&case));
+        ticket.monitor.cancel();
+        assert!(matches!(ticket.wait(), Ok(_) | Err(JobError::Cancelled)));
+    }
+    // Stopped after the first token through the stream of tokens, which is when a person would.
+    let (sender, tokens) = std::sync::mpsc::channel();
+    let mut streamed = job(&case);
+    streamed.events = Some(sender);
+    let ticket = engine.submit(streamed);
+    assert!(tokens.iter().any(|event| matches!(event, AskEvent::Token(token) if token.id == whole[0])));
+    ticket.monitor.cancel();
+    assert!(matches!(ticket.wait(), Ok(_) | Err(JobError::Cancelled)));
+    let again = engine.submit(job(&case)).wait().unwrap().answer;
+    assert_eq!(again.tokens.iter().map(|token| token.id).collect::<Vec<_>>(), whole);
+    assert!(again.reused_tokens > 0);
+    // Yes is no token of this vocabulary.
+    assert!(again.yes_no.is_none());
 }

@@ -250,24 +250,29 @@ mod tests {
     fn the_tables_have_the_specs_golden_values() {
         let frequencies = LlamaConfig::default().frequencies().unwrap();
         let (cos, sin) = interpolated_tables(&frequencies, 35, 24, 72).unwrap();
-        let golden: [((usize, usize), [f32; 5], [f32; 5]); 3] = [
+        /// Row, column, cosines, sines.
+        type Golden = (usize, usize, [f32; 5], [f32; 5]);
+        let golden: [Golden; 3] = [
             (
-                (0, 0),
+                0,
+                0,
                 [-1.016_434, 0.347_062, -1.148_058, 0.951_781, 0.999_994],
                 [-0.488_551, -1.153_303, -0.335_726, 0.318_124, 0.003_721],
             ),
             (
-                (36, 36),
+                36,
+                36,
                 [-0.465_349, 0.895_136, 0.063_055, -0.996_047, 0.999_293],
                 [0.934_637, 0.165_577, 0.708_285, -0.116_102, 0.037_607],
             ),
             (
-                (71, 71),
+                71,
+                71,
                 [0.975_612, 0.978_838, -0.222_548, 0.991_391, 0.997_498],
                 [0.565_688, 0.701_737, -1.175_254, -0.155_673, 0.070_703],
             ),
         ];
-        for ((row, column), cosines, sines) in golden {
+        for (row, column, cosines, sines) in golden {
             let start = (row * 72 + column) * 64;
             for (place, pair) in [0, 1, 16, 32, 63].into_iter().enumerate() {
                 // The golden values are of f64 tables, these of f32 angles up to 610.
