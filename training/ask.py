@@ -223,10 +223,8 @@ def main():
                     f.write(json.dumps({"step": step, "progress": round(progress, 3), "scores": scores}) + "\n")
                 for m, t in scores.items():
                     print("   ", m, {k: v[0] for k, v in t.items()}, "read", t["all"][2], flush=True)
-                fresh = load(cfg["data"])
-                if len(fresh) > len(pictures):
-                    pictures = fresh
             average.swap()
+            pictures = load(cfg["data"])  # shards may have come
             saved = time.time()
             log.report(step, progress=round(progress, 3), questions=count)
             save_whole({"decoder": decoder.state_dict(), "ema": mean, "optimiser": optimiser.state_dict(), "average": average.state_dict(),
@@ -255,7 +253,7 @@ def main():
             flex = modes == 1
             read = torch.stack([c[flex][real[flex]].float().mean() for c in cells]).mean() if flex.any() else torch.zeros(())
         step, count = step + 1, count + sum(len({k[0] for k in kinds}) for kinds in batch["kinds"])
-        log.add(loss=loss.item(), answer=answer.item(), attention=float(aim), right=right.item(), read=read.item())
+        log.add(loss=loss.item(), answer=answer.item(), attention=aim.item(), right=right.item(), read=read.item())
         if step % 20 == 0:
             print(step, round(progress, 3), {k: round(v / log.n, 3) for k, v in log.sums.items()}, round(now - began), flush=True)
 
