@@ -420,13 +420,23 @@ struct Reader<'a> {
     state: PassState,
 }
 
+impl Reader<'_> {
+    /// A seed of its own for a layer of this pass.
+    fn drawn(&self, seed: u64, layer: usize) -> u64 {
+        seed.wrapping_mul(1 << 10).wrapping_add(layer as u64)
+    }
+}
+
 impl Reading for Reader<'_> {
     fn cells(&mut self, layer: usize) -> Option<Vec<usize>> {
         let rule = self.run.vlm.high_resolution()?;
         let reads = layer > rule.selection_layer;
         let selected = self.next.take();
         self.reading = match self.run.settings.attention {
-            AttentionMode::Flex if reads => selected,
+            AttentionMode::Flex if reads => {
+                let seed = self.run.settings.scattered;
+                selected.map(|cells| seed.map_or(cells.clone(), |seed| cells.scattered(self.drawn(seed, layer))))
+            }
             AttentionMode::Full if reads => Some(Cells::filled(rule.selection.cells, true)),
             _ => None,
         };

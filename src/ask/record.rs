@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use half::f16;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use super::cost::Cost;
 use super::dual_resolution::PictureView;
@@ -32,6 +34,17 @@ impl Cells {
     #[must_use]
     pub fn count(&self) -> usize {
         self.on.iter().filter(|on| **on).count()
+    }
+
+    /// As many cells, chosen at random.
+    #[must_use]
+    pub fn scattered(&self, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut other = Self::filled(self.side, false);
+        for cell in rand::seq::index::sample(&mut rng, self.on.len(), self.count()) {
+            other.on[cell] = true;
+        }
+        other
     }
 
     /// Shared cells over cells of either; 1 where both have none.
@@ -250,6 +263,16 @@ mod tests {
             [("❄".to_owned(), 0..2), ("a".to_owned(), 2..3), ("bc".to_owned(), 2..4)]
         );
         assert!(of(&["", " ", "\n"]).is_empty());
+    }
+
+    #[test]
+    fn scattered_cells_are_as_many_elsewhere_and_the_same_for_a_seed() {
+        let mut cells = Cells::filled(5, false);
+        cells.on[..4].fill(true);
+        let scattered: Vec<Cells> = (0..20).map(|seed| cells.scattered(seed)).collect();
+        assert!(scattered.iter().all(|other| other.count() == 4 && other.side == 5));
+        assert_eq!(scattered[3], cells.scattered(3));
+        assert!((0..25).all(|cell| scattered.iter().any(|other| other.on[cell])), "every cell has its turn");
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub struct AskSettings {
     pub region: RegionUse,
     /// Low-resolution patches above this share of the strongest, 0…255, are read at high resolution; `None`: the model's own.
     pub threshold: Option<f32>,
+    /// Reads as many cells as were selected, but random ones, drawn from this seed: what a selection is measured against.
+    pub scattered: Option<u64>,
 }
 
 /// Tokens of an answer at most, unless the person says otherwise: what the reference's evaluation allows.
@@ -89,6 +91,7 @@ impl Default for AskSettings {
             template: None,
             region: RegionUse::default(),
             threshold: None,
+            scattered: None,
         }
     }
 }

@@ -107,6 +107,7 @@ pub(super) fn run(args: &AskArgs) -> Result<()> {
         template: args.template,
         region: region(args, &picture)?,
         threshold: args.threshold,
+        scattered: None,
     };
     settings.check()?;
     let store = Store::open()?;

@@ -14,7 +14,7 @@ use crate::world::edits::{Edit, Inventory};
 use crate::world::language::{captions, phrases};
 use crate::world::render::{Picture, Renderer};
 use crate::world::scene::{Scene, Theme};
-use crate::world::{dense, views};
+use crate::world::{dense, questions, views};
 
 /// The largest side that is rendered.
 const LARGEST: usize = 4096;
@@ -49,6 +49,9 @@ pub(crate) struct WorldArgs {
     /// Write pictures with class, depth, normals and object of every pixel into this folder, for training features.
     #[arg(long, conflicts_with = "dataset")]
     dense: Option<PathBuf>,
+    /// Write pictures with questions about them, their answers and the places that decide them into this folder.
+    #[arg(long, conflicts_with_all = ["dataset", "dense"])]
+    questions: Option<PathBuf>,
     /// Scenes of the data set.
     #[arg(long, default_value_t = 64)]
     scenes: usize,
@@ -165,6 +168,15 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
         return dense::write(folder, &plan, &tell)
             .with_context(|| format!("cannot write the data set into {}", folder.display()));
     }
+    if let Some(folder) = &args.questions {
+        if width != height {
+            bail!("the pictures of --questions are square; give --size one number");
+        }
+        let plan = questions::Plan { seed: args.seed, scenes: args.scenes, size: width };
+        let tell = |done: usize| eprintln!("{done} of {} scenes", plan.scenes);
+        return questions::write(folder, &plan, &tell)
+            .with_context(|| format!("cannot write the data set into {}", folder.display()));
+    }
     if let Some(folder) = &args.splats {
         return world_splats::write(folder, args.seed, args.views, args.gaussians, (width, height));
     }
@@ -197,7 +209,7 @@ pub(crate) fn run(args: &WorldArgs) -> Result<()> {
     }
     let Some(folder) = &args.out else {
         bail!(
-            "say where the pictures go with --out FOLDER (or use --dataset, --dense, --splats, --texts, --samples, --list-edits)"
+            "say where the pictures go with --out FOLDER (or use --dataset, --dense, --questions, --splats, --texts, --samples, --list-edits)"
         )
     };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;

@@ -16,6 +16,7 @@ pub mod language;
 pub mod look;
 pub mod noise;
 pub mod palette;
+pub mod questions;
 pub mod render;
 pub mod rng;
 pub mod scene;

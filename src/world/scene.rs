@@ -120,8 +120,18 @@ pub const WORDS: &[&str] = &[
     "63", "70", "77", "84", "90", "99",
 ];
 
+/// Words for signs that are to be read: short ones, and numbers. All are in [`WORDS`] as well.
+pub const READABLE: &[&str] = &[
+    "CAFE", "HOTEL", "INN", "BAR", "TEA", "MILK", "EGGS", "FISH", "SHOP", "BANK", "POST", "TAXI", "BUS", "STOP",
+    "EXIT", "OPEN", "SALE", "FARM", "MILL", "PARK", "ZOO", "BOOKS", "TOYS", "ART", "FERRY", "PORT", "LAKE", "BEACH",
+    "HILL", "WOOD", "SLOW", "ROAD", "BIKE", "CAMP", "PIZZA", "ICE", "12", "17", "21", "24", "30", "36", "45", "58",
+    "63", "70", "84", "99",
+];
+
 struct Placer {
     scene: Scene,
+    /// whether signs stand where they can be read
+    signposted: bool,
     taken: Vec<(f32, f32, f32)>,
     next: u16,
     /// the main subject's place in the picture: horizontal position (−1…1), half width, distance
@@ -276,6 +286,16 @@ impl Scene {
 
     /// Composes the scene of a seed with a theme of the caller's choice.
     pub fn with_theme(seed: u64, theme: Theme) -> Self {
+        Self::compose(seed, theme, false)
+    }
+
+    /// Composes the scene of a seed with one or more signs near enough to be read, their words from [`READABLE`].
+    pub fn signposted(seed: u64) -> Self {
+        let theme = Theme::ALL[Draw::new(seed).child("scene").weighted("theme", &Theme::WEIGHTS)];
+        Self::compose(seed, theme, true)
+    }
+
+    fn compose(seed: u64, theme: Theme, signposted: bool) -> Self {
         let draw = Draw::new(seed).child("scene");
         let mut terrain = Terrain::draw(draw);
         let side = if draw.chance("side", 0.5) { 1.0 } else { -1.0 };
@@ -293,7 +313,8 @@ impl Scene {
         let eye = Vec3::new(0.0, terrain.height(0.0, 0.0).max(0.3) + height, 0.0);
         let camera = Camera { eye, yaw: 0.0, pitch: -((0.5 - horizon) * 2.0 * HALF_TAN).atan(), half_tan: HALF_TAN };
         let colours = Colours::draw(draw);
-        let words = (0..4).map(|i| *draw.child("words").at(i).pick("word", WORDS)).collect();
+        let list = if signposted { READABLE } else { WORDS };
+        let words = (0..4).map(|i| *draw.child("words").at(i).pick("word", list)).collect();
         let mut placer = Placer {
             scene: Self {
                 seed,
@@ -310,6 +331,7 @@ impl Scene {
                 objects: 2,
                 draw,
             },
+            signposted,
             taken: vec![(0.0, 0.0, 8.0)],
             next: 2,
             subject: None,
@@ -763,19 +785,21 @@ fn furnish(p: &mut Placer, theme: Theme, side: f32, d: Draw) {
     let s = d.child("sign");
     let signs = match theme {
         Theme::Street => 1 + s.index("count", 3),
+        _ if p.signposted => 1 + usize::from(s.chance("second", 0.4)),
         _ => usize::from(s.chance("any", 0.5)),
     };
+    let (reach, highest) = if p.signposted { (0.75, 0.86) } else { (1.0, 0.8) };
     for i in 0..signs {
         let si = s.at(i);
         for attempt in 0..16 {
             let a = si.child("try").at(attempt);
             let (x, z) = match p.scene.terrain.road {
                 Some(road) => {
-                    let z = a.range("z", 13.0, 30.0);
+                    let z = a.range("z", 13.0, 30.0 * reach);
                     let way = if a.chance("way", 0.5) { 1.0 } else { -1.0 };
                     (road.centre(z) + way * (road.half + a.range("gap", 1.3, 2.6)), z)
                 }
-                None => Placer::spot(a.range("u", -0.7, 0.7), a.range("z", 14.0, 26.0)),
+                None => Placer::spot(a.range("u", -0.7, 0.7), a.range("z", 14.0, 26.0 * reach)),
             };
             let open = p.is_open(x, z, 0.9, -0.3) && !p.hides_subject(x, z, 1.0) && x.abs() < HALF_TAN * z * 0.9;
             if open {
@@ -783,7 +807,7 @@ fn furnish(p: &mut Placer, theme: Theme, side: f32, d: Draw) {
                 let id = p.object();
                 let word = i.min(p.scene.words.len() - 1);
                 let length = p.scene.words[word].len() as f32;
-                let high = si.range("high", 0.42, 0.8);
+                let high = si.range("high", if p.signposted { 0.56 } else { 0.42 }, highest);
                 let size = Vec2::new(high * (0.45 + 0.62 * length), high);
                 let colour = hex(*si.pick("colour", &[0xF2_EC_DC_u32, 0x2E_6E_4E, 0x2C_54_8C, 0xE8_C0_48, 0xA8_34_2C]));
                 let towards = (-x).atan2(-z) + PI;

@@ -2,6 +2,7 @@
 
 pub mod captions;
 pub mod phrases;
+pub mod questions;
 pub mod wishes;
 
 use super::rng::Draw;

@@ -81,6 +81,16 @@ fn keep(metres: f32, foot: f32) -> f32 {
     (1.0 - (foot / metres - 0.35) / 0.9).clamp(0.0, 1.0)
 }
 
+/// A number of its own for the room behind a window.
+fn room_number(t: &Triangle) -> u32 {
+    hash2((t.p[0].x * 10.0) as i32, (t.p[0].z * 10.0 + t.p[0].y * 31.0) as i32, u32::from(t.object))
+}
+
+/// Whether light burns behind the window that the triangle belongs to: some rooms stay dark.
+pub fn is_lit(t: &Triangle, look: &Look) -> bool {
+    look.windows_lit > 0.0 && room_number(t) % 100 < 86
+}
+
 /// The point's place in a triangle.
 #[inline]
 pub fn weights(t: &Triangle, p: Vec3) -> [f32; 3] {
@@ -261,11 +271,10 @@ impl Shader<'_> {
                 let soften = foot * 0.7;
                 let inside = smoothstep(0.10 - soften, 0.10 + soften + 0.005, edge)
                     * smoothstep(0.03 - soften, 0.03 + soften + 0.005, bar);
-                let room =
-                    hash2((t.p[0].x * 10.0) as i32, (t.p[0].z * 10.0 + t.p[0].y * 31.0) as i32, u32::from(t.object));
+                let room = room_number(t);
                 let tone = (room >> 8 & 255) as f32 / 255.0;
                 let mut pane = Vec3::new(0.030, 0.042, 0.055) * (0.7 + 0.6 * tone);
-                if self.look.windows_lit > 0.0 && room % 100 < 86 {
+                if is_lit(t, self.look) {
                     let warm = Vec3::new(1.0, 0.58 + 0.10 * tone, 0.20 + 0.14 * tone);
                     let curtain = 0.78 + 0.3 * v - 0.12 * smoothstep(0.36, 0.46, (u - 0.5).abs());
                     glow = warm * (1.55 + 0.8 * tone) * curtain * self.look.windows_lit * inside;
