@@ -3,7 +3,7 @@
     python tests/reference/splat_lift.py VIEWS CHANNELS CAMERAS SCENE.ply [--threads N]
 
 The formula of src/splats/lift.rs, f_i = Σ w_ip F_p / Σ w_ip with w = α T (spec/splats.md sections 2 and 4.4): every view is
-drawn with 8 pixels a cell of the feature map; the Gaussians are projected all at once, and per tile of 32 × 32 pixels the
+drawn with 8 pixels a cell of the feature map; the Gaussians are projected all at once, and per tile of 16 × 16 pixels the
 weights of its Gaussians are one matrix, made with `cumprod` and brought to the features with one matrix product. Prints the
 figures of `cargo run --release --example splat_speed -- lift`: scene, what, seconds, and a sum that must agree.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-COLUMNS, ROWS, SIDE, PIXELS = 64, 36, 32, 8
+COLUMNS, ROWS, SIDE, PIXELS = 64, 36, 16, 8
 NEAR, ALPHA_MAX, ALPHA_MIN, T_MIN = 0.01, 0.99, 1 / 255, 1e-4
 
 
@@ -98,7 +98,7 @@ def lift(views, dim, cameras, positions, axes, opacity):
                 through = (1 - alpha).cumprod(0)
                 before = torch.cat([torch.ones_like(through[:1]), through[:-1]])
                 weight = alpha * before * (through > T_MIN)
-                # Pixels to cells first: a few cells instead of 1024 pixels meet the features.
+                # Pixels to cells first: a few cells instead of 256 pixels meet the features.
                 rows, columns = slice(row * SIDE, (row + 1) * SIDE), slice(column * SIDE, (column + 1) * SIDE)
                 some_rows = down[rows].any(0).nonzero()[:, 0]
                 some_columns = across[columns].any(0).nonzero()[:, 0]
