@@ -9,6 +9,7 @@ use clap::Args;
 use image::RgbImage;
 use serde_json::json;
 
+use super::device::DeviceArgs;
 use super::progress::Foreground;
 use super::specify::CaptionerArgs;
 use super::word;
@@ -20,7 +21,6 @@ use crate::edit::scheduler::SchedulerKind;
 use crate::edit::specify::{DEFAULT_COUNT, DEFAULT_SEED};
 use crate::engine::jobs::edit::{EditJob, EditResult, EditorChoice};
 use crate::engine::jobs::specify::{LanguageChoice, SpecifyJob};
-use crate::ops::device::{DeviceChoice, Precision};
 use crate::packs::manifest::{Defaults, Role};
 use crate::packs::store::Store;
 use crate::picture::Picture;
@@ -115,12 +115,8 @@ pub(super) struct EditArgs {
     /// Writes the intermediate tensors to this file.
     #[arg(long, value_name = "FILE.safetensors")]
     trace: Option<PathBuf>,
-    /// auto, cpu, cuda or metal.
-    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = word::<DeviceChoice>)]
-    device: DeviceChoice,
-    /// auto, f32, f16 or bf16.
-    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = word::<Precision>)]
-    precision: Precision,
+    #[command(flatten)]
+    on: DeviceArgs,
     /// Prints one JSON object, and no progress.
     #[arg(long)]
     json: bool,
@@ -133,7 +129,7 @@ pub(super) struct EditArgs {
 pub(super) fn run(args: &EditArgs) -> Result<()> {
     Format::from_path(&args.output)?;
     let store = Store::open()?;
-    let (editor, defaults) = EditorChoice::find(&store, &args.pack, args.device, args.precision)?;
+    let (editor, defaults) = EditorChoice::find(&store, &args.pack, args.on.device, args.on.precision)?;
     let picture = open(&args.image, &DecodeLimits::default())?;
     let foreground = Foreground::start(args.json)?;
     let request = request(args, &store, picture, defaults.as_ref(), &foreground)?;
@@ -230,7 +226,7 @@ fn propose(request: &mut EditRequest, args: &EditArgs, store: &Store, foreground
         }
         None => "starter",
     };
-    let model = LanguageChoice::find(store, name, args.server_model.as_deref(), args.device, args.precision)?;
+    let model = LanguageChoice::find(store, name, args.server_model.as_deref(), args.on.device, args.on.precision)?;
     let model = args.captioner.apply(model, store)?;
     let proposal = foreground.run(SpecifyJob {
         picture: Arc::clone(&request.picture.rgb),

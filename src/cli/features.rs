@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use self::outputs::Outputs;
+use super::device::DeviceArgs;
 use super::progress::Foreground;
 use super::word;
 use crate::engine::jobs::features::{BackboneChoice, FeaturesJob, FeaturesResult};
@@ -20,7 +21,6 @@ use crate::features::colour::ColourScale;
 use crate::features::extract::ExtractSettings;
 use crate::features::kmeans::KmeansSettings;
 use crate::features::pca::Basis;
-use crate::ops::device::{DeviceChoice, Precision};
 use crate::packs::backbone::Normalisation;
 use crate::packs::store::Store;
 use crate::picture::Picture;
@@ -167,12 +167,8 @@ pub(super) struct FeaturesArgs {
     /// Writes the tensors `input`, `tokens` and `grid` to this file.
     #[arg(long, value_name = "FILE.safetensors")]
     trace: Option<PathBuf>,
-    /// auto, cpu, cuda or metal.
-    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = word::<DeviceChoice>)]
-    device: DeviceChoice,
-    /// auto, f32, f16 or bf16.
-    #[arg(long, default_value = "auto", value_name = "NAME", value_parser = word::<Precision>)]
-    precision: Precision,
+    #[command(flatten)]
+    on: DeviceArgs,
     /// Prints one JSON object, and no progress.
     #[arg(long)]
     json: bool,
@@ -199,9 +195,10 @@ struct Seen {
 pub(super) fn run(args: &FeaturesArgs) -> Result<()> {
     let outputs = Outputs::new(args)?;
     let store = Store::open()?;
-    let backbone = BackboneChoice::find(&store, &args.model, args.device, args.precision)?;
+    let backbone = BackboneChoice::find(&store, &args.model, args.on.device, args.on.precision)?;
     let beside = args.beside.as_ref();
-    let beside = beside.map(|name| BackboneChoice::find(&store, name, args.device, args.precision)).transpose()?;
+    let beside =
+        beside.map(|name| BackboneChoice::find(&store, name, args.on.device, args.on.precision)).transpose()?;
     let basis = args.basis.as_deref().map(Basis::load).transpose()?;
     let foreground = Foreground::start(args.json)?;
     let mut seen = Vec::with_capacity(args.images.len());

@@ -4,6 +4,7 @@
 //! error, 1 otherwise.
 
 mod ask;
+mod device;
 mod edit;
 mod evaluate;
 mod features;
@@ -41,7 +42,7 @@ enum Command {
     Evaluate(evaluate::Evaluate),
     /// Show what a vision transformer sees in pictures, as maps of its features.
     Features(Box<features::FeaturesArgs>),
-    /// Put the features of photographs onto the Gaussians of a scene.
+    /// Put the features of photographs onto the Gaussians of a scene, or make a scene of one picture.
     Lift(Box<lift::LiftArgs>),
     /// Show which models there are, where they are, and whether their files are whole.
     #[command(subcommand)]

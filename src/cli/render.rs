@@ -60,6 +60,10 @@ pub(super) struct RenderArgs {
     /// Writes the tensors `colour`, `alpha` and `depth` to this file.
     #[arg(long, value_name = "FILE.safetensors")]
     trace: Option<PathBuf>,
+    /// Brings --mode features to the width of the backbone: the decoder that `lift --method fit` wrote beside the scene, or
+    /// FiT3D's own .pth.
+    #[arg(long, value_name = "FILE")]
+    decoder: Option<PathBuf>,
     /// Prints one JSON object, and no progress.
     #[arg(long)]
     json: bool,
@@ -73,6 +77,9 @@ pub(super) fn run(args: &RenderArgs) -> Result<()> {
     let numbers = args.output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"));
     if args.mode == Mode::Features && !numbers {
         bail!("features are no picture; give -o a name that ends in .npy");
+    }
+    if args.decoder.is_some() && args.mode != Mode::Features {
+        bail!("--decoder goes with --mode features");
     }
     if !numbers {
         Format::from_path(&args.output)?;
@@ -96,6 +103,7 @@ pub(super) fn run(args: &RenderArgs) -> Result<()> {
         clusters: args.clusters,
         seed: args.seed,
         point: args.similar_to,
+        decoder: args.decoder.clone(),
         background: args.background,
         trace: args.trace.is_some(),
     };

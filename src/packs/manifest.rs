@@ -52,6 +52,9 @@ pub enum Layout {
     Llava,
     /// `config.json` and weights side by side as timm writes them, or a single file of weights under timm's names.
     Timm,
+    /// This project's depth heads: `config.json` and weights side by side; the config names the backbone they read.
+    #[serde(rename = "depth-head")]
+    DepthHead,
 }
 
 /// Under which terms a model may be used.

@@ -8,6 +8,7 @@ pub mod backbone;
 pub mod clip_tokenizer;
 pub mod compvis;
 pub mod convert;
+pub mod depth;
 pub mod diffusers;
 mod error;
 mod file_bytes;

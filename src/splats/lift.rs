@@ -6,6 +6,7 @@
 //! exactly the same mean at the cost of a few cells instead of all pixels. The numbers are the same whatever the number
 //! of threads.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::camera::Camera;
@@ -14,8 +15,9 @@ use super::projection::Filter;
 use super::raster::{Channels, RasterRequest};
 use super::tiles::bins::{Bins, Tiles, batches};
 use super::tiles::blend::{LANES, Lanes, Light, RUNS, SIDE, Sink, blend};
-use super::tiles::frame::Frame;
+use super::tiles::frame::{Drawn, Frame};
 use super::{SplatError, SplatObserver};
+use crate::ops::cpu::arch;
 
 /// Pixels that a cell of the map has across where a view is drawn for lifting; fewer if its camera has fewer.
 const PIXELS_A_CELL: f64 = 8.0;
@@ -92,7 +94,7 @@ impl<'a> Lift<'a> {
                 self.dim
             )));
         }
-        let (small, map) = working(camera, map)?;
+        let (small, map) = working(camera, map, PIXELS_A_CELL)?;
         let seen = cells_seen(self.scene, &small, filter, &map, observer)?;
         // Weights count pixels of the photograph.
         let pixels =
@@ -147,10 +149,14 @@ impl<'a> Lift<'a> {
     }
 }
 
-/// The camera in a size that has enough pixels for the map's cells, and the map over that size.
-fn working<'m>(camera: &Camera, map: &FeatureMap<'m>) -> Result<(Camera, FeatureMap<'m>), SplatError> {
-    let across = PIXELS_A_CELL * map.across.0.abs();
-    let down = PIXELS_A_CELL * map.down.0.abs();
+/// The camera in a size that has so many pixels for each of the map's cells, and the map over that size.
+pub(super) fn working<'m>(
+    camera: &Camera,
+    map: &FeatureMap<'m>,
+    pixels_a_cell: f64,
+) -> Result<(Camera, FeatureMap<'m>), SplatError> {
+    let across = pixels_a_cell * map.across.0.abs();
+    let down = pixels_a_cell * map.down.0.abs();
     let scale = across.max(down).clamp(0.0, 1.0);
     let side = |pixels: u32| ((f64::from(pixels) * scale).round() as u32).max(1);
     let small = camera.resized((side(camera.width), side(camera.height)))?;
@@ -161,6 +167,27 @@ fn working<'m>(camera: &Camera, map: &FeatureMap<'m>) -> Result<(Camera, Feature
     };
     let over = |(scale, shift): (f64, f64), (zoom, moved): (f64, f64)| (scale * zoom, scale * moved + shift);
     Ok((small, FeatureMap { across: over(map.across, back(0)), down: over(map.down, back(1)), ..*map }))
+}
+
+/// What a map shows at a pixel, `[dim]`.
+pub(super) fn sample(map: &FeatureMap<'_>, (x, y): (usize, usize), out: &mut [f32]) {
+    let along = |pixel: usize, (scale, shift): (f64, f64), cells: usize| {
+        let place = (pixel as f64 + 0.5).mul_add(scale, shift - 0.5).clamp(0.0, cells as f64 - 1.0);
+        (place.floor() as usize, place.ceil() as usize, place.fract() as f32)
+    };
+    let (left, right, u) = along(x, map.across, map.columns);
+    let (above, below, v) = along(y, map.down, map.rows);
+    let cell = |row: usize, column: usize| &map.values[(row * map.columns + column) * map.dim..][..map.dim];
+    let corners = [
+        (cell(above, left), (1.0 - u) * (1.0 - v)),
+        (cell(above, right), u * (1.0 - v)),
+        (cell(below, left), (1.0 - u) * v),
+        (cell(below, right), u * v),
+    ];
+    out.fill(0.0);
+    for (cell, share) in corners {
+        out.iter_mut().zip(cell).for_each(|(out, value)| *out += share * value);
+    }
 }
 
 /// The weights of all Gaussians, summed for each cell, tile after tile.
@@ -189,13 +216,33 @@ fn cells_seen(
             observer.checkpoint()?;
             let corner = (tile % tiles.columns * SIDE, tile / tiles.columns * SIDE);
             let mut sink = Cells::new(map, corner, &frame);
-            blend(&frame.drawn, bins.of(tile), corner, light, &mut sink);
+            arch().dispatch(Finding { drawn: &frame.drawn, bins: &bins, tile, corner, light, sink: &mut sink });
             Ok(sink.found)
         });
         let found: Result<Vec<Vec<Seen>>, SplatError> = found.collect();
         all.extend(found?.into_iter().flatten());
     }
     Ok(all)
+}
+
+/// One tile of one batch, for the processor's vectors.
+struct Finding<'a, 'b> {
+    drawn: &'a [Drawn],
+    bins: &'a Bins,
+    tile: usize,
+    corner: (usize, usize),
+    light: &'a mut Light,
+    sink: &'a mut Cells<'b>,
+}
+
+impl WithSimd for Finding<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { drawn, bins, tile, corner, light, sink } = self;
+        blend(drawn, bins.of(tile), corner, light, sink);
+    }
 }
 
 /// The two cells whose middles a pixel lies between along one side, from the tile's first cell, and the share of the
@@ -259,11 +306,13 @@ impl<'a> Cells<'a> {
 }
 
 impl Sink for Cells<'_> {
+    #[inline(always)]
     fn begin(&mut self, slot: u32) {
         self.gaussian = self.frame.drawn[slot as usize].index;
         self.sums.fill(0.0);
     }
 
+    #[inline(always)]
     fn take(&mut self, run: usize, weights: &Lanes, _: &Lanes, _: &Lanes) {
         let down = self.down[run / RUNS];
         let across = &self.across[run % RUNS * LANES..][..LANES];
@@ -278,6 +327,7 @@ impl Sink for Cells<'_> {
         }
     }
 
+    #[inline(always)]
     fn end(&mut self) {
         for (at, weight) in self.sums.iter().enumerate() {
             if *weight > 0.0 {
@@ -384,7 +434,7 @@ mod tests {
         let large = camera.resized((1600, 1120)).unwrap();
         let map = map(&values, 1);
         let over = FeatureMap { across: (0.125 / 20.0, 0.0), down: (0.125 / 20.0, 0.0), ..map };
-        let (small, moved) = working(&large, &over).unwrap();
+        let (small, moved) = working(&large, &over, PIXELS_A_CELL).unwrap();
         assert_eq!((small.width, small.height), (80, 56));
         assert!((moved.across.0 - 0.125).abs() < 1e-12 && moved.down.1.abs() < 1e-9);
         let mut lift = Lift::new(&scene, 1);

@@ -59,7 +59,7 @@ pub(super) fn read(path: &Path, count: usize, available: Option<u64>) -> Result<
     Ok(Features { confidence, model, ..Features::named("feature", *dim, values) })
 }
 
-fn numbers(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
+pub(super) fn numbers(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
     let bytes = tensor.data();
     Some(match tensor.dtype() {
         Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),

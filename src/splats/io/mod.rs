@@ -5,6 +5,7 @@
 
 pub mod cameras;
 mod compressed_ply;
+mod decoder;
 mod features;
 mod ply;
 mod ply_header;
@@ -15,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+pub use decoder::{decoder_file, open_decoder, save_decoder};
 pub use features::{save as save_features, side_file};
 
 use super::gaussians::{Features, Gaussians, LeftOut, Parts, bytes_for};

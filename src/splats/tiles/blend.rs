@@ -37,16 +37,24 @@ pub(in crate::splats) trait Sink {
 #[derive(Clone, Debug)]
 pub(in crate::splats) struct Light {
     runs: Box<[Lanes; SIDE * RUNS]>,
-    alive: [bool; SIDE * RUNS],
+    /// The runs with a pixel that takes more.
+    alive: RunSet,
     /// No pixel takes any more.
     pub(in crate::splats) finished: bool,
 }
+
+/// A set of runs, a bit each: run i is bit i % 64 of word i / 64.
+type RunSet = [u64; SIDE * RUNS / 64];
+
+/// Rows whose chords are computed at a time; their runs fill half a word of a [`RunSet`].
+const ROWS: usize = 8;
+const GROUPS: usize = SIDE / ROWS;
 
 impl Light {
     /// All of it, for a tile of which `width` × `height` pixels lie in the picture.
     pub(in crate::splats) fn new(width: usize, height: usize) -> Self {
         let mut light =
-            Self { runs: Box::new([[-1.0; LANES]; SIDE * RUNS]), alive: [false; SIDE * RUNS], finished: false };
+            Self { runs: Box::new([[-1.0; LANES]; SIDE * RUNS]), alive: RunSet::default(), finished: false };
         for row in 0..height.min(SIDE) {
             for column in 0..width.min(SIDE) {
                 light.runs[row * RUNS + column / LANES][column % LANES] = 1.0;
@@ -56,16 +64,21 @@ impl Light {
         light
     }
 
-    /// The share of light that comes through a pixel, 0..=1.
-    pub(in crate::splats) fn through(&self, row: usize, column: usize) -> f32 {
-        self.runs[row * RUNS + column / LANES][column % LANES].abs()
+    /// The share of light that comes through each pixel of a run, 0..=1.
+    pub(in crate::splats) fn through(&self, run: usize) -> Lanes {
+        self.runs[run].map(f32::abs)
     }
 
+    #[inline(always)]
     fn look(&mut self) {
-        for (alive, run) in self.alive.iter_mut().zip(self.runs.iter()) {
-            *alive = run.iter().any(|light| *light > 0.0);
+        for (word, runs) in self.alive.iter_mut().zip(self.runs.chunks_exact(64)) {
+            *word = 0;
+            for (bit, run) in runs.iter().enumerate() {
+                let any = run.iter().fold(false, |any, light| any | (*light > 0.0));
+                *word |= u64::from(any) << bit;
+            }
         }
-        self.finished = !self.alive.contains(&true);
+        self.finished = self.alive == RunSet::default();
     }
 }
 
@@ -93,39 +106,100 @@ pub(in crate::splats) fn blend<'a>(
     light.look();
 }
 
+/// What a Gaussian's ellipse covers of a tile, and what is the same along a row of it.
+struct Rows {
+    /// Its centre from the tile's first pixel centre, pixels.
+    centre: [f32; 2],
+    /// The runs that it meets.
+    runs: RunSet,
+    /// The middle of its chord in each row, from the tile's first pixel centre.
+    middle: [Lanes; GROUPS],
+    /// The share of σ that comes from the distance along y.
+    along_y: [Lanes; GROUPS],
+}
+
+impl Rows {
+    #[inline(always)]
+    fn of(drawn: &Drawn, corner: (usize, usize)) -> Self {
+        let cx = drawn.centre[0] - (corner.0 as f32 + 0.5);
+        let cy = drawn.centre[1] - (corner.1 as f32 + 0.5);
+        let last = (SIDE - 1) as f32;
+        let top = (cy - drawn.extent[1] - SLACK).ceil().max(0.0);
+        let bottom = (cy + drawn.extent[1] + SLACK).floor().min(last);
+        let mut rows = Self {
+            centre: [cx, cy],
+            runs: RunSet::default(),
+            middle: [[0.0; LANES]; GROUPS],
+            along_y: [[0.0; LANES]; GROUPS],
+        };
+        if top > bottom {
+            return rows;
+        }
+        let (top, bottom) = (top as usize, bottom as usize);
+        for group in top / ROWS..=bottom / ROWS {
+            let chords = rows.chords(drawn, group);
+            // Rows above and below the box do not count.
+            let skip = |rows: usize| u32::MAX.checked_shl((rows * RUNS) as u32).unwrap_or(0);
+            let from = skip(top.saturating_sub(group * ROWS));
+            let to = !skip((bottom + 1 - group * ROWS).min(ROWS));
+            rows.runs[group / 2] |= u64::from(chords & from & to) << (group % 2 * 32);
+        }
+        rows
+    }
+
+    /// The chords of eight rows, and the runs that they meet, four bits a row.
+    #[inline(always)]
+    fn chords(&mut self, drawn: &Drawn, group: usize) -> u32 {
+        // One step for all rows after the other, so that each becomes vectors.
+        let [cx, cy] = self.centre;
+        let last = (SIDE - 1) as f32;
+        let below: Lanes = std::array::from_fn(|lane| (group * ROWS + lane) as f32 - cy);
+        let (mut middle, mut half) = ([0.0; ROWS], [0.0; ROWS]);
+        for lane in 0..ROWS {
+            (middle[lane], half[lane]) = drawn.chord(below[lane]);
+            middle[lane] += cx;
+        }
+        let (mut left, mut right) = ([0.0f32; ROWS], [0.0f32; ROWS]);
+        for lane in 0..ROWS {
+            let reach = half[lane] + SLACK + 1e-6 * middle[lane].abs();
+            left[lane] = (middle[lane] - reach).ceil().max(0.0);
+            right[lane] = (middle[lane] + reach).floor().min(last);
+        }
+        let mut met = [0u32; ROWS];
+        for lane in 0..ROWS {
+            let (from, to) = (whole(left[lane].min(last)) / LANES as u32, whole(right[lane].max(0.0)) / LANES as u32);
+            met[lane] = if left[lane] <= right[lane] { (2 << to) - (1 << from) } else { 0 };
+        }
+        self.middle[group] = middle;
+        self.along_y[group] = below.map(|below| drawn.g * below * below);
+        met.iter().enumerate().fold(0, |all, (lane, met)| all | met << (lane * RUNS))
+    }
+}
+
+/// A whole number from 0 to 2²³ − 1 as such, in one addition.
+#[inline(always)]
+fn whole(value: f32) -> u32 {
+    (value + 8_388_608.0).to_bits() & 0x007f_ffff
+}
+
 #[inline(always)]
 fn one(drawn: &Drawn, slot: u32, corner: (usize, usize), light: &mut Light, sink: &mut impl Sink) {
-    // From here on the tile's first pixel centre is the origin.
-    let cx = drawn.centre[0] - (corner.0 as f32 + 0.5);
-    let cy = drawn.centre[1] - (corner.1 as f32 + 0.5);
-    let last = (SIDE - 1) as f32;
-    let top = (cy - drawn.extent[1] - SLACK).ceil().max(0.0);
-    let bottom = (cy + drawn.extent[1] + SLACK).floor().min(last);
-    if top > bottom {
+    let mut rows = Rows::of(drawn, corner);
+    for (runs, alive) in rows.runs.iter_mut().zip(light.alive) {
+        *runs &= alive;
+    }
+    if rows.runs == RunSet::default() {
         return;
     }
-    let mut begun = false;
-    for row in top as usize..=bottom as usize {
-        let t = row as f32 - cy;
-        let (middle, half) = drawn.chord(t);
-        let middle = cx + middle;
-        let reach = half + SLACK + 1e-6 * middle.abs();
-        let left = (middle - reach).ceil().max(0.0);
-        let right = (middle + reach).floor().min(last);
-        if left > right {
-            continue;
-        }
-        let along_y = drawn.g * t * t;
-        for place in left as usize / LANES..=right as usize / LANES {
-            let run = row * RUNS + place;
-            if !light.alive[run] {
-                continue;
-            }
-            if !begun {
-                sink.begin(slot);
-                begun = true;
-            }
-            let first = (place * LANES) as f32 - middle;
+    sink.begin(slot);
+    for (word, runs) in rows.runs.iter().enumerate() {
+        let mut runs = *runs;
+        while runs != 0 {
+            let run = word * 64 + runs.trailing_zeros() as usize;
+            runs &= runs - 1;
+            let (row, place) = (run / RUNS, run % RUNS);
+            let first = (place * LANES) as f32 - rows.middle[row / ROWS][row % ROWS];
+            let along_y = rows.along_y[row / ROWS][row % ROWS];
             let before = light.runs[run];
             let mut after = before;
             let mut weights = [0.0; LANES];
@@ -146,9 +220,7 @@ fn one(drawn: &Drawn, slot: u32, corner: (usize, usize), light: &mut Light, sink
             sink.take(run, &weights, &before, &after);
         }
     }
-    if begun {
-        sink.end();
-    }
+    sink.end();
 }
 
 /// e^−σ for σ ≥ 0, to within 2e-7 of the value up to σ = 80; smaller than any α that counts beyond.

@@ -53,7 +53,9 @@ impl Drawn {
     #[inline(always)]
     pub(in crate::splats) fn chord(&self, t: f32) -> (f32, f32) {
         let rest = self.limit - self.g * t * t;
-        let half = if rest > 0.0 { (rest / self.h).sqrt() } else { 0.0 };
+        // Computed in any case, so that eight rows are computed at once.
+        let half = (rest.max(0.0) / self.h).sqrt();
+        let half = if rest > 0.0 { half } else { 0.0 };
         (self.k * t, half)
     }
 }

@@ -5,7 +5,9 @@ use rayon::prelude::*;
 
 use super::bins::{Bins, Tiles, batches};
 use super::blend::{LANES, Lanes, Light, RUNS, SIDE, Sink, blend};
+use super::deferred::Deferred;
 use super::frame::{Drawn, Frame};
+use super::windows;
 use crate::ops::cpu::arch;
 use crate::splats::gaussians::Gaussians;
 use crate::splats::projection::rotation_matrix;
@@ -14,10 +16,6 @@ use crate::splats::{SplatError, SplatObserver};
 
 /// The most channels that are summed in one pass over the sorted Gaussians: 128 kB of sums a tile.
 const MOST_CHANNELS: usize = 32;
-
-/// Runs from one channel's sums to the next's: one more than a tile has, or all channels of a pixel would lie 4096 bytes
-/// apart and drive each other out of the cache.
-const PLANE: usize = SIDE * RUNS + 1;
 
 /// Draws the maps of a request.
 pub(super) fn render(
@@ -46,10 +44,10 @@ pub(super) fn render(
 
 /// The maps that come from the scene itself.
 #[derive(Clone, Copy, Debug, Default)]
-struct Own {
-    colour: bool,
-    depth: bool,
-    normals: bool,
+pub(super) struct Own {
+    pub(super) colour: bool,
+    pub(super) depth: bool,
+    pub(super) normals: bool,
 }
 
 impl Own {
@@ -64,26 +62,24 @@ impl Own {
 }
 
 /// What one pass sums, in this order: colour, depth, normals, values.
-struct ChannelsOfPass {
-    own: Own,
-    values: std::ops::Range<usize>,
+pub(super) struct ChannelsOfPass {
+    pub(super) own: Own,
+    pub(super) values: std::ops::Range<usize>,
 }
 
 impl ChannelsOfPass {
-    fn dim(&self) -> usize {
+    pub(super) fn dim(&self) -> usize {
         self.own.dim() + self.values.len()
     }
 
     /// The channels of all that is seen, `[drawn, dim]`.
     fn of_frame(&self, scene: &Gaussians, request: &RasterRequest<'_>, frame: &Frame) -> Vec<f32> {
-        let dim = self.dim();
-        if dim == 0 {
-            return Vec::new();
-        }
-        // In the scene's order first: its arrays are long, and read from front to back they come fastest.
-        let mut all = vec![0.0; frame.seen.len() * dim];
-        all.par_chunks_mut(dim * 1024).zip(frame.seen.par_chunks(1024)).for_each(|(all, drawn)| {
-            for (channels, drawn) in all.chunks_exact_mut(dim).zip(drawn) {
+        let (dim, own) = (self.dim(), self.own.dim());
+        // What is computed comes in the scene's order first: its arrays are long, and read from front to back they come
+        // fastest.
+        let mut computed = vec![0.0; frame.seen.len() * own];
+        computed.par_chunks_mut((own * 1024).max(1)).zip(frame.seen.par_chunks(1024)).for_each(|(all, drawn)| {
+            for (channels, drawn) in all.chunks_exact_mut(own).zip(drawn) {
                 let index = drawn.index as usize;
                 let mut rest = channels;
                 let mut put = |values: &[f32]| {
@@ -100,15 +96,18 @@ impl ChannelsOfPass {
                 if self.own.normals {
                     put(&normal(scene, frame, index));
                 }
-                if let Some(values) = &request.channels.values {
-                    put(&values.values[index * values.dim..][self.values.clone()]);
-                }
             }
         });
-        let mut sorted = vec![0.0; all.len()];
-        sorted.par_chunks_mut(dim * 1024).zip(frame.order.par_chunks(1024)).for_each(|(sorted, order)| {
-            for (sorted, at) in sorted.chunks_exact_mut(dim).zip(order) {
-                sorted.copy_from_slice(&all[dim * *at as usize..][..dim]);
+        let mut sorted = vec![0.0; frame.drawn.len() * dim];
+        sorted.par_chunks_mut((dim * 1024).max(1)).enumerate().for_each(|(piece, sorted)| {
+            let slots = piece * 1024..;
+            for (slot, sorted) in slots.zip(sorted.chunks_exact_mut(dim)) {
+                let (first, rest) = sorted.split_at_mut(own);
+                first.copy_from_slice(&computed[own * frame.order[slot] as usize..][..own]);
+                if let Some(values) = &request.channels.values {
+                    let index = frame.drawn[slot].index as usize;
+                    rest.copy_from_slice(&values.values[index * values.dim..][self.values.clone()]);
+                }
             }
         });
         sorted
@@ -129,12 +128,40 @@ fn normal(scene: &Gaussians, frame: &Frame, index: usize) -> [f32; 3] {
 }
 
 /// One tile's share of a pass.
-struct Tile {
-    light: Light,
-    /// `[channel, row, run]` of eight pixels.
-    sums: Vec<Lanes>,
-    median: Vec<Lanes>,
-    count: Vec<[u32; LANES]>,
+pub(super) struct Tile {
+    pub(super) light: Light,
+    /// `[row, run, channel]` of eight pixels.
+    pub(super) sums: Vec<Lanes>,
+    pub(super) median: Vec<Lanes>,
+    pub(super) count: Vec<[u32; LANES]>,
+}
+
+impl Tile {
+    fn new(wanted: &Wanted) -> Self {
+        let runs = SIDE * RUNS;
+        let extra = |wanted: bool| if wanted { runs } else { 0 };
+        Self {
+            light: Light::new(0, 0),
+            sums: vec![[0.0; LANES]; runs * wanted.dim],
+            median: vec![[0.0; LANES]; extra(wanted.median)],
+            count: vec![[0; LANES]; extra(wanted.count)],
+        }
+    }
+
+    /// Nothing seen yet, for a tile of which `width` × `height` pixels lie in the picture.
+    fn clear(&mut self, (width, height): (usize, usize)) {
+        self.light = Light::new(width, height);
+        self.sums.fill([0.0; LANES]);
+        self.median.fill([0.0; LANES]);
+        self.count.fill([0; LANES]);
+    }
+}
+
+/// What is wanted of each tile.
+struct Wanted {
+    dim: usize,
+    median: bool,
+    count: bool,
 }
 
 fn one_pass(
@@ -146,38 +173,69 @@ fn one_pass(
     raster: &mut Raster,
     observer: &dyn SplatObserver,
 ) -> Result<(), SplatError> {
-    let dim = channels.dim();
     let of_frame = channels.of_frame(scene, request, frame);
     let tiles = Tiles::of(frame);
-    let wanted = &request.channels;
-    let extra = |wanted: bool| if wanted && is_first { SIDE * RUNS } else { 0 };
-    let mut all: Vec<Tile> = (0..tiles.count())
-        .into_par_iter()
-        .map(|tile| {
-            let (column, row) = (tile % tiles.columns * SIDE, tile / tiles.columns * SIDE);
-            Tile {
-                light: Light::new(frame.width - column, frame.height - row),
-                sums: vec![[0.0; LANES]; PLANE * dim],
-                median: vec![[0.0; LANES]; extra(wanted.median_depth)],
-                count: vec![[0; LANES]; extra(wanted.count)],
-            }
-        })
-        .collect();
-    for batch in batches(frame, tiles) {
+    let wanted = Wanted {
+        dim: channels.dim(),
+        median: request.channels.median_depth && is_first,
+        count: request.channels.count && is_first,
+    };
+    let corner = |index: usize| (index % tiles.columns * SIDE, index / tiles.columns * SIDE);
+    let inside = |index: usize| {
+        let (column, row) = corner(index);
+        (frame.width - column, frame.height - row)
+    };
+    let drawn = &frame.drawn;
+    let blending = |bins: &Bins, index: usize, tile: &mut Tile| {
+        arch().dispatch(Blending {
+            drawn,
+            bins,
+            index,
+            corner: corner(index),
+            dim: wanted.dim,
+            channels: &of_frame,
+            tile,
+        });
+    };
+    let mut places = windows::places(raster, tiles, is_first);
+    let batches = batches(frame, tiles);
+    if let [batch] = batches.as_slice() {
+        // The common case: a tile is done once it is blended, so each thread needs the sums of one tile only.
+        observer.checkpoint()?;
+        let bins = Bins::new(frame, tiles, batch.clone(), &|_| false);
+        return places.par_iter_mut().enumerate().try_for_each_init(
+            || Tile::new(&wanted),
+            |tile, (index, place)| {
+                observer.checkpoint()?;
+                // The maps are zero where nothing is seen.
+                if bins.of(index).any(|slots| !slots.is_empty()) {
+                    tile.clear(inside(index));
+                    blending(&bins, index, tile);
+                    place.take(channels, tile);
+                }
+                Ok(())
+            },
+        );
+    }
+    let new = |index: usize| {
+        let mut tile = Tile::new(&wanted);
+        tile.clear(inside(index));
+        tile
+    };
+    let mut all: Vec<Tile> = (0..tiles.count()).into_par_iter().map(new).collect();
+    for batch in batches {
         observer.checkpoint()?;
         let bins = Bins::new(frame, tiles, batch, &|tile| all[tile].light.finished);
-        let drawn = &frame.drawn;
         all.par_iter_mut().enumerate().try_for_each(|(index, tile)| {
             observer.checkpoint()?;
-            let corner = (index % tiles.columns * SIDE, index / tiles.columns * SIDE);
-            arch().dispatch(Blending { drawn, bins: &bins, index, corner, dim, channels: &of_frame, tile });
+            blending(&bins, index, tile);
             Ok::<(), SplatError>(())
         })?;
         if all.iter().all(|tile| tile.light.finished) {
             break;
         }
     }
-    gather(channels, tiles, &all, is_first, raster);
+    places.par_iter_mut().zip(&all).for_each(|(place, tile)| place.take(channels, tile));
     Ok(())
 }
 
@@ -200,41 +258,84 @@ impl WithSimd for Blending<'_> {
         let Self { drawn, bins, index, corner, dim, channels, tile } = self;
         let Tile { light, sums, median, count } = tile;
         let slots = bins.of(index);
-        // Colour alone is the common case and has its sums in registers.
-        if dim == 3 && median.is_empty() && count.is_empty() {
-            let (red, rest) = sums.split_at_mut(PLANE);
-            let (green, blue) = rest.split_at_mut(PLANE);
-            blend(drawn, slots, corner, light, &mut ThreeSums { channels, now: [0.0; 3], sums: [red, green, blue] });
-        } else {
-            let mut sink = Sums { drawn, channels, dim, now: &[], depth: 0.0, sums, median, count };
-            blend(drawn, slots, corner, light, &mut sink);
+        let extra = Extra { drawn, depth: 0.0, median, count };
+        let has_extra = !extra.median.is_empty() || !extra.count.is_empty();
+        match (dim, has_extra) {
+            (0, false) => blend(drawn, slots, corner, light, &mut Nothing),
+            (0, true) => blend(drawn, slots, corner, light, &mut (Nothing, extra)),
+            (1, false) => blend(drawn, slots, corner, light, &mut Few::<1>::new(channels, sums)),
+            (3, false) => blend(drawn, slots, corner, light, &mut Few::<3>::new(channels, sums)),
+            (4, false) => blend(drawn, slots, corner, light, &mut Few::<4>::new(channels, sums)),
+            (_, false) => {
+                let mut sink = Deferred::new(dim, channels, sums);
+                blend(drawn, slots, corner, light, &mut sink);
+                sink.finish();
+            }
+            (_, true) => {
+                let mut sink = (Deferred::new(dim, channels, sums), extra);
+                blend(drawn, slots, corner, light, &mut sink);
+                sink.0.finish();
+            }
         }
     }
 }
 
-struct ThreeSums<'a> {
-    channels: &'a [f32],
-    now: [f32; 3],
-    sums: [&'a mut [Lanes]; 3],
+/// Only the light is wanted.
+struct Nothing;
+
+impl Sink for Nothing {
+    #[inline(always)]
+    fn begin(&mut self, _: u32) {}
+
+    #[inline(always)]
+    fn take(&mut self, _: usize, _: &Lanes, _: &Lanes, _: &Lanes) {}
 }
 
-impl Sink for ThreeSums<'_> {
+/// Both take the same weights.
+impl<A: Sink, B: Sink> Sink for (A, B) {
     #[inline(always)]
     fn begin(&mut self, slot: u32) {
-        self.now.copy_from_slice(&self.channels[3 * slot as usize..][..3]);
+        self.0.begin(slot);
+        self.1.begin(slot);
+    }
+
+    #[inline(always)]
+    fn take(&mut self, run: usize, weights: &Lanes, before: &Lanes, after: &Lanes) {
+        self.0.take(run, weights, before, after);
+        self.1.take(run, weights, before, after);
+    }
+}
+
+/// A few channels, added at once: the loads and stores of their sums hide behind the weights' arithmetic.
+struct Few<'a, const DIM: usize> {
+    channels: &'a [[f32; DIM]],
+    now: [f32; DIM],
+    sums: &'a mut [[Lanes; DIM]],
+}
+
+impl<'a, const DIM: usize> Few<'a, DIM> {
+    fn new(channels: &'a [f32], sums: &'a mut [Lanes]) -> Self {
+        Self { channels: channels.as_chunks().0, now: [0.0; DIM], sums: sums.as_chunks_mut().0 }
+    }
+}
+
+impl<const DIM: usize> Sink for Few<'_, DIM> {
+    #[inline(always)]
+    fn begin(&mut self, slot: u32) {
+        self.now = self.channels[slot as usize];
     }
 
     #[inline(always)]
     fn take(&mut self, run: usize, weights: &Lanes, _: &Lanes, _: &Lanes) {
-        for (sums, value) in self.sums.iter_mut().zip(self.now) {
-            add(&mut sums[run], weights, value);
+        for (sums, value) in self.sums[run].iter_mut().zip(self.now) {
+            add(sums, weights, value);
         }
     }
 }
 
 /// Adds eight weighted values. Through a copy, which the compiler turns into one vector.
 #[inline(always)]
-fn add(sums: &mut Lanes, weights: &Lanes, value: f32) {
+pub(super) fn add(sums: &mut Lanes, weights: &Lanes, value: f32) {
     let (mut now, weights) = (*sums, *weights);
     for lane in 0..LANES {
         now[lane] += weights[lane] * value;
@@ -242,29 +343,22 @@ fn add(sums: &mut Lanes, weights: &Lanes, value: f32) {
     *sums = now;
 }
 
-struct Sums<'a> {
+/// The maps that are no sums.
+struct Extra<'a> {
     drawn: &'a [Drawn],
-    channels: &'a [f32],
-    dim: usize,
-    now: &'a [f32],
     depth: f32,
-    sums: &'a mut [Lanes],
     median: &'a mut [Lanes],
     count: &'a mut [[u32; LANES]],
 }
 
-impl Sink for Sums<'_> {
+impl Sink for Extra<'_> {
     #[inline(always)]
     fn begin(&mut self, slot: u32) {
-        self.now = &self.channels[self.dim * slot as usize..][..self.dim];
         self.depth = self.drawn[slot as usize].depth;
     }
 
     #[inline(always)]
     fn take(&mut self, run: usize, weights: &Lanes, before: &Lanes, after: &Lanes) {
-        for (sums, value) in self.sums.iter_mut().skip(run).step_by(PLANE).zip(self.now) {
-            add(sums, weights, *value);
-        }
         if let Some(median) = self.median.get_mut(run) {
             for lane in 0..LANES {
                 let here = (before[lane] >= 0.5) & (after[lane] < 0.5);
@@ -277,71 +371,4 @@ impl Sink for Sums<'_> {
             }
         }
     }
-}
-
-/// Brings the tiles' sums to the maps.
-fn gather(channels: &ChannelsOfPass, tiles: Tiles, all: &[Tile], is_first: bool, raster: &mut Raster) {
-    let (width, own) = (raster.width, channels.own);
-    let at = |x: usize, y: usize| {
-        let tile = &all[y / SIDE * tiles.columns + x / SIDE];
-        (tile, y % SIDE * RUNS + x % SIDE / LANES, x % LANES)
-    };
-    let sum = |x: usize, y: usize, channel: usize| {
-        let (tile, run, lane) = at(x, y);
-        tile.sums[channel * PLANE + run][lane]
-    };
-    let through = |x: usize, y: usize| {
-        let (tile, ..) = at(x, y);
-        tile.light.through(y % SIDE, x % SIDE)
-    };
-    let rows = |map: &mut [f32], width_of_map: usize, skip: usize, first: usize, taken: usize| {
-        map.par_chunks_mut((width * width_of_map).max(1)).enumerate().for_each(|(y, row)| {
-            for (x, pixel) in row.chunks_exact_mut(width_of_map).enumerate() {
-                for (channel, value) in pixel[skip..skip + taken].iter_mut().enumerate() {
-                    *value = sum(x, y, first + channel);
-                }
-            }
-        });
-    };
-    let mut first = 0;
-    if own.colour {
-        rows(&mut raster.colour, 3, 0, first, 3);
-        first += 3;
-    }
-    if own.depth {
-        rows(&mut raster.depth, 1, 0, first, 1);
-        first += 1;
-    }
-    if own.normals {
-        rows(&mut raster.normals, 3, 0, first, 3);
-        first += 3;
-    }
-    if !channels.values.is_empty() {
-        let dim_of_map = raster.values.len() / (raster.alpha.len()).max(1);
-        rows(&mut raster.values, dim_of_map, channels.values.start, first, channels.values.len());
-    }
-    if !is_first {
-        return;
-    }
-    raster.alpha.par_chunks_mut(width).enumerate().for_each(|(y, row)| {
-        row.iter_mut().enumerate().for_each(|(x, value)| *value = 1.0 - through(x, y));
-    });
-    if own.depth {
-        // Σ w z becomes the expected depth.
-        raster.depth.par_iter_mut().zip(&raster.alpha).for_each(|(depth, alpha)| {
-            *depth = if *alpha > 0.0 { *depth / alpha } else { 0.0 };
-        });
-    }
-    raster.median_depth.par_chunks_mut(width).enumerate().for_each(|(y, row)| {
-        for (x, value) in row.iter_mut().enumerate() {
-            let (tile, run, lane) = at(x, y);
-            *value = tile.median[run][lane];
-        }
-    });
-    raster.count.par_chunks_mut(width).enumerate().for_each(|(y, row)| {
-        for (x, value) in row.iter_mut().enumerate() {
-            let (tile, run, lane) = at(x, y);
-            *value = tile.count[run][lane];
-        }
-    });
 }

@@ -7,9 +7,11 @@
 
 pub(super) mod bins;
 pub(super) mod blend;
+mod deferred;
 pub(super) mod frame;
 mod maps;
 mod sort;
+mod windows;
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Features of photographs put onto a scene: a backbone looks at each photograph, and what it sees goes to the Gaussians
-//! that the photograph shows.
+//! that the photograph shows, in closed form or fitted as FiT3D does. Photographs that are held out tell how well.
 
 use std::path::PathBuf;
 
@@ -14,6 +14,7 @@ use crate::features::{FeatureGrid, FeatureObserver};
 use crate::picture::decode::{DecodeLimits, open};
 use crate::splats::Gaussians;
 use crate::splats::camera::Camera;
+use crate::splats::fit::{Agreement, Decoder, Fit, FitSettings};
 use crate::splats::gaussians::Features;
 use crate::splats::io::cameras::NamedCamera;
 use crate::splats::lift::{FeatureMap, Lift};
@@ -21,6 +22,16 @@ use crate::splats::projection::Filter;
 
 /// By how much the proportions of a photograph and of its camera may differ.
 const PROPORTIONS: f64 = 0.02;
+
+/// How features come onto the Gaussians.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum LiftMethod {
+    /// The mean of what the photographs show, weighted by how much a Gaussian adds to each pixel.
+    #[default]
+    Mean,
+    /// FiT3D's objective: a few channels and a decoder, fitted with L1. The mean is computed beside it.
+    Fit(FitSettings),
+}
 
 /// Photographs to lift onto a scene.
 #[derive(Clone, Debug)]
@@ -35,8 +46,12 @@ pub struct LiftJob {
     pub backbone: BackboneChoice,
     /// How it looks; its first layer is taken.
     pub settings: ExtractSettings,
-    /// Keeps so many principal components of the lifted features; all channels if `None`.
+    /// Keeps so many principal components of the lifted features; all channels if `None`. Not for [`LiftMethod::Fit`].
     pub channels: Option<usize>,
+    /// How.
+    pub method: LiftMethod,
+    /// Every so-many-th photograph is held out: not lifted, but compared with what the scene then shows. 0 holds none out.
+    pub held: usize,
 }
 
 /// A scene with features.
@@ -50,8 +65,39 @@ pub struct Lifted {
     pub missing: usize,
     /// Gaussians that at least one photograph shows.
     pub seen: usize,
+    /// Photographs that were held out, and how near the mean's features come to them.
+    pub held: usize,
+    /// See [`Lifted::held`]; `None` if none was held out.
+    pub mean_agreement: Option<Agreement>,
+    /// What fitting brought, if it was asked for.
+    pub fitted: Option<FittedReport>,
     /// What a person should know, in sentences.
     pub notes: Vec<String>,
+}
+
+/// What fitting brought beside the channels.
+#[derive(Debug)]
+pub struct FittedReport {
+    /// Brings the channels to the backbone's width.
+    pub decoder: Decoder,
+    /// The loss of every step.
+    pub curve: Vec<f32>,
+    /// How near the fitted features come to the photographs that were held out.
+    pub agreement: Option<Agreement>,
+}
+
+/// A photograph as the backbone sees it.
+struct Looked<'a> {
+    camera: &'a Camera,
+    grid: FeatureGrid,
+    path: PathBuf,
+    held: bool,
+}
+
+impl Looked<'_> {
+    fn map(&self) -> anyhow::Result<FeatureMap<'_>> {
+        map(self.camera, &self.grid).with_context(|| format!("{} does not fit its camera", self.path.display()))
+    }
 }
 
 impl Job for LiftJob {
@@ -76,8 +122,10 @@ impl Job for LiftJob {
             notes.push(format!("{count} of {all} photographs are not there, such as {:?}", first.picture));
         }
         let filter = if scene.antialiased() { Filter::Antialiased } else { Filter::Classic };
-        let mut lift: Option<Lift<'_>> = None;
         let all = views.len();
+        let compares = self.held > 0 || self.method != LiftMethod::Mean;
+        let mut lift: Option<Lift<'_>> = None;
+        let mut kept: Vec<Looked<'_>> = Vec::new();
         for (at, (named, path)) in views.iter().filter_map(|(named, path)| Some((named, path.as_ref()?))).enumerate() {
             let picture = open(path, &DecodeLimits::default())?;
             let looking = FeaturesJob {
@@ -88,15 +136,20 @@ impl Job for LiftJob {
                 trace: false,
             };
             let seen = looking.run(context)?;
-            let grid = &seen.layers.first().context("the backbone gave no layer")?.patches;
+            let grid = seen.layers.into_iter().next().context("the backbone gave no layer")?.patches;
             if lift.is_none() {
                 ask_for_memory("lifting", Lift::bytes(scene.len(), grid.dim()))?;
             }
-            let lift = lift.get_or_insert_with(|| Lift::new(&scene, grid.dim()));
-            let map =
-                map(&named.camera, grid).with_context(|| format!("{} does not fit its camera", path.display()))?;
-            context.monitor.stage(format!("Lifting photograph {} of {all}", at + 1), 0);
-            lift.add(&named.camera, filter, &map, context.monitor).map_err(in_job_terms)?;
+            let held = self.held > 0 && at % self.held == self.held / 2 && all > 1;
+            let looked = Looked { camera: &named.camera, grid, path: path.clone(), held };
+            let lift = lift.get_or_insert_with(|| Lift::new(&scene, looked.grid.dim()));
+            if !held {
+                context.monitor.stage(format!("Lifting photograph {} of {all}", at + 1), 0);
+                lift.add(&named.camera, filter, &looked.map()?, context.monitor).map_err(in_job_terms)?;
+            }
+            if compares {
+                kept.push(looked);
+            }
         }
         let Some(lift) = lift else { bail!("no photograph could be looked at") };
         let mut features = lift.finish();
@@ -105,12 +158,36 @@ impl Job for LiftJob {
         if seen == 0 {
             bail!("no photograph shows anything of the scene; do the cameras belong to it?");
         }
-        if let Some(count) = self.channels {
+        let held = kept.iter().filter(|looked| looked.held).count();
+        let (mut mean_agreement, mut fitted) = (None, None);
+        if compares {
+            let mut fit = Fit::new(&scene, features.dim);
+            for (at, looked) in kept.iter().enumerate() {
+                context.monitor.stage(format!("Weighing photograph {} of {all}", at + 1), 0);
+                if looked.held || self.method != LiftMethod::Mean {
+                    fit.add(looked.camera, filter, &looked.map()?, looked.held, context.monitor)
+                        .map_err(in_job_terms)?;
+                    // One more view takes as much as the largest so far.
+                    ask_for_memory("the weights of all photographs", fit.bytes() / (at as u64 + 1))?;
+                }
+            }
+            mean_agreement = fit.agreement(&features, None);
+            if let LiftMethod::Fit(settings) = &self.method {
+                let inner = settings.channels as u64;
+                ask_for_memory("fitting", 4 * 4 * inner * scene.len() as u64)?;
+                let found = fit.run(settings, context.monitor, |_, _| {}).map_err(in_job_terms)?;
+                let agreement = fit.agreement(&found.features, Some(&found.decoder));
+                features = Features { model: Some(format!("{}, fitted", self.backbone.name)), ..found.features };
+                fitted = Some(FittedReport { decoder: found.decoder, curve: found.curve, agreement });
+            }
+        }
+        if let (Some(count), LiftMethod::Mean) = (self.channels, self.method) {
             features = reduced(&features, count, context.monitor)?;
         }
-        let (views, missing) = (views.len(), missing.len());
+        drop(kept);
+        let (views, missing) = (all - held, missing.len());
         let scene = scene.with_features(Some(features)).map_err(in_job_terms)?;
-        Ok(Lifted { scene, views, missing, seen, notes })
+        Ok(Lifted { scene, views, missing, seen, held, mean_agreement, fitted, notes })
     }
 }
 

@@ -1,7 +1,8 @@
-//! Splat scenes on the inference thread: opened with memory asked for first, drawn in every mode, lifted onto.
+//! Splat scenes on the inference thread: opened with memory asked for first, drawn in every mode, lifted onto, made of one picture.
 
 pub mod lift;
 pub(crate) mod modes;
+pub mod picture;
 pub mod render;
 
 use std::path::{Path, PathBuf};

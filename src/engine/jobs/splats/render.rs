@@ -1,5 +1,7 @@
 //! One view of a scene, in any mode.
 
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::bail;
@@ -9,11 +11,13 @@ use super::modes;
 use super::{SceneChoice, ask_for_memory, in_job_terms};
 use crate::engine::{Job, JobContext};
 use crate::features::FeatureObserver;
+use crate::packs::{convert, sniff};
 use crate::splats::camera::{Camera, Orbit};
+use crate::splats::fit::Decoder;
 use crate::splats::gaussians::{Features, Gaussians, MAX_SH_DEGREE};
 use crate::splats::projection::Filter;
 use crate::splats::raster::{Channels, Raster, RasterRequest, Values};
-use crate::splats::tiles;
+use crate::splats::{io, tiles};
 use crate::trace::Trace;
 
 /// What a picture of a scene shows.
@@ -69,6 +73,8 @@ pub struct RenderJob {
     pub seed: u64,
     /// The pixel that [`Mode::Similarity`] compares with; the middle if `None`.
     pub point: Option<(u32, u32)>,
+    /// Brings [`Mode::Features`] to the width of a backbone: FiT3D's decoder, safetensors or its own `.pth`.
+    pub decoder: Option<PathBuf>,
     /// What lies behind the scene.
     pub background: Background,
     /// Keeps `colour`, `alpha` and `depth`.
@@ -159,6 +165,17 @@ impl RenderJob {
             }
         }
     }
+}
+
+/// A decoder from its file; PyTorch's pickles are converted once.
+fn decoder(path: &Path) -> anyhow::Result<Decoder> {
+    let pickled = !matches!(sniff::of_file(path)?, sniff::Content::Safetensors);
+    let converted = if pickled {
+        Some(convert::converted(path, &convert::cache_folder()?, &|_, _| ControlFlow::Continue(()))?)
+    } else {
+        None
+    };
+    io::open_decoder(converted.as_deref().unwrap_or(path)).map_err(in_job_terms)
 }
 
 struct Drawing<'a> {
@@ -259,9 +276,22 @@ impl Drawing<'_> {
             }
             (Mode::Features, Some(features)) => {
                 let all = Values { dim: features.dim, values: &features.values };
+                let decoder = self.job.decoder.as_deref().map(decoder).transpose()?;
+                if let Some(decoder) = &decoder {
+                    let (inner, dim) = (decoder.inner, features.dim);
+                    if inner != dim {
+                        bail!("the decoder takes {inner} channels, and the scene's features have {dim}");
+                    }
+                    // The neighbourhoods of all pixels, and the result.
+                    let channels = 9 * inner as u64 + decoder.width as u64;
+                    ask_for_memory("decoding the features", 4 * channels * width as u64 * height as u64)?;
+                }
                 let found = self.draw(Channels { values: Some(all), ..own }, context)?;
-                let shape = vec![height, width, features.dim];
-                Shown { colours: None, alpha: found.alpha, values: found.values, shape }
+                let (values, dim) = match &decoder {
+                    Some(decoder) => (decoder.decode(&found.values, (height, width)), decoder.width),
+                    None => (found.values, features.dim),
+                };
+                Shown { colours: None, alpha: found.alpha, values, shape: vec![height, width, dim] }
             }
             (Mode::Rgb | Mode::Pca | Mode::Clusters | Mode::Similarity | Mode::Features, _) => {
                 let found = self.draw(Channels { colour: true, ..own }, context)?;

@@ -18,6 +18,7 @@ fn job(path: &Path, mode: Mode) -> RenderJob {
         clusters: 4,
         seed: 1,
         point: None,
+        decoder: None,
         background: Background::Colour([0.0; 3]),
         trace: true,
     }
