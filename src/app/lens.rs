@@ -211,20 +211,22 @@ impl Glassbox {
 
     /// What any lens has on the inference thread now, in words, and how far it is.
     pub(super) fn lenses_running(&self) -> Option<(String, Snapshot)> {
-        self.edit.now_running().or_else(|| self.features.now_running())
+        self.edit.now_running().or_else(|| self.features.now_running()).or_else(|| self.splats.now_running())
     }
 
     /// Whether anything of any lens runs or waits.
     pub(super) fn lenses_work(&self) -> bool {
-        self.is_working() || self.features.is_working()
+        self.is_working() || self.features.is_working() || self.splats.is_working()
     }
 
     /// Stops what the lenses are doing now.
     pub(super) fn lenses_cancel(&mut self) {
         if self.is_working() {
             self.cancel_running();
-        } else {
+        } else if self.features.is_working() {
             self.stop_looking();
+        } else {
+            self.splats.stop();
         }
     }
 
@@ -233,6 +235,7 @@ impl Glassbox {
         self.poll_edit(ctx);
         self.poll_features();
         self.poll_splats(ctx);
+        self.link_lenses();
     }
 
     /// The open document is about to be replaced.

@@ -50,6 +50,12 @@ pub(super) enum Purpose {
     Scene,
     /// A picture of a splat scene.
     View,
+    /// Pictures of a flight through it.
+    Frames(super::splats::Frames),
+    /// What is left of it.
+    SaveScene,
+    /// The cameras of its photographs.
+    Cameras,
     /// Something of the Features lens, written.
     Features(super::features::ExportWhat),
 }
@@ -177,18 +183,31 @@ impl Glassbox {
             (Choice::Path(path), Purpose::Basis) => self.basis_from(ctx, path),
             (Choice::Path(path), Purpose::Scene) => self.open_scene(ctx, path),
             (Choice::Path(path), Purpose::View) => self.export_view_to(ctx, path),
+            (Choice::Path(path), Purpose::Frames(frames)) => self.export_frames_to(ctx, frames, &path),
+            (Choice::Path(path), Purpose::SaveScene) => self.save_scene_to(ctx, path),
+            (Choice::Path(path), Purpose::Cameras) => self.cameras_from(ctx, path),
             (Choice::Path(path), Purpose::Features(what)) => self.export_features_to(ctx, what, &path),
             (Choice::Nothing, _) => {}
             (Choice::Unavailable, _) => {
                 let begin = match purpose {
-                    Purpose::Open | Purpose::Region | Purpose::Backbone | Purpose::Basis | Purpose::Scene => {
-                        String::new()
-                    }
-                    Purpose::Export | Purpose::Map | Purpose::View | Purpose::Features(_) => {
+                    Purpose::Open
+                    | Purpose::Region
+                    | Purpose::Backbone
+                    | Purpose::Basis
+                    | Purpose::Scene
+                    | Purpose::Cameras => String::new(),
+                    Purpose::Export
+                    | Purpose::Map
+                    | Purpose::View
+                    | Purpose::Frames(_)
+                    | Purpose::SaveScene
+                    | Purpose::Features(_) => {
                         let folder = self.settings.now.folder.clone().unwrap_or_default();
                         let name = match purpose {
                             Purpose::Map => self.suggested_map(),
                             Purpose::View => self.suggested_view(),
+                            Purpose::Frames(frames) => self.suggested_frames(frames),
+                            Purpose::SaveScene => self.suggested_scene(),
                             Purpose::Features(what) => self.suggested_features_name(what),
                             _ => self.suggested_name(),
                         };
