@@ -1,5 +1,5 @@
 // Projection: one invocation a Gaussian finds its ellipse in the picture, its depth key and its channels.
-// The steps are those of src/splats/projection.rs; what no pixel keeps has the key CULLED.
+// The steps are those of src/splats/projection.rs; what no pixel keeps has the key CULLED_KEY.
 
 struct Chunk {
     first: u32,
@@ -17,6 +17,8 @@ struct Chunk {
 @group(0) @binding(6) var<storage, read_write> channels: array<f32>;
 // Of the whole scene: what sorts from the farthest to the nearest.
 @group(0) @binding(7) var<storage, read_write> keys: array<u32>;
+// One bit a Gaussian of the whole scene: those that are tinted.
+@group(0) @binding(8) var<storage, read> selected: array<u32>;
 
 const LOW_PASS: f32 = 0.3;
 const EXTENT_MAX: f32 = 3.33;
@@ -66,7 +68,7 @@ fn project(@builtin(global_invocation_id) id: vec3u) {
     let index = id.x;
     if index >= chunk.count { return; }
     let global = chunk.first + index;
-    keys[global] = CULLED;
+    keys[global] = CULLED_KEY;
     if (visible[global / 32u] >> (global % 32u) & 1u) == 0u { return; }
 
     let at = geometry[3u * index];
@@ -74,12 +76,12 @@ fn project(@builtin(global_invocation_id) id: vec3u) {
     let rows = array<vec3f, 3>(view.rotation[0].xyz, view.rotation[1].xyz, view.rotation[2].xyz);
     let seen = vec3f(dot(rows[0], away), dot(rows[1], away), dot(rows[2], away));
     if !(seen.z > view.depths.x && seen.z < view.depths.y) { return; }
-    var opacity = at.w;
+    var opacity = select(at.w, view.solid, view.solid > 0.0);
     if opacity < ALPHA_MIN { return; }
 
     // The Gaussian's axes in the world, as long as its standard deviations: columns of R diag(s).
     let q = geometry[3u * index + 1u];
-    let scale = geometry[3u * index + 2u].xyz;
+    let scale = view.spread * geometry[3u * index + 2u].xyz;
     let w = q.x; let x = q.y; let y = q.z; let z = q.w;
     let turn_x = vec3f(1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y));
     let turn_y = vec3f(2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + w * x));
@@ -134,7 +136,10 @@ fn project(@builtin(global_invocation_id) id: vec3u) {
         let far = length(away);
         put(base + view.colour_at, colour(index, select(vec3f(0.0), away / far, far > 0.0)));
     }
-    if view.depth_at != NOT_WANTED { put(base + view.depth_at, vec3f(seen.z * view.depth_scale, 0.0, 0.0)); }
+    if view.depth_at != NOT_WANTED { 
+        let tinted = f32(selected[global / 32u] >> (global % 32u) & 1u);
+        put(base + view.depth_at, vec3f(seen.z * view.depth_scale, tinted, 0.0));
+    }
     if view.normal_at != NOT_WANTED {
         var shortest = turn_x;
         var least = scale.x;

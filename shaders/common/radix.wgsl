@@ -22,4 +22,3 @@ const TILE: u32 = 4096u;
 // In the state: workgroups of the next digits (x, y, z), then how many keys there are, then the windows' draw arguments.
 const STATE_COUNT: u32 = 3u;
 const STATE_DRAWS: u32 = 4u;
-const CULLED_KEY: u32 = 0xffffffffu;

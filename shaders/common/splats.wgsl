@@ -25,11 +25,12 @@ struct View {
     normal_at: u32,
     // Depths are multiplied by this, so that half floats hold them.
     depth_scale: f32,
+    // Standard deviations are multiplied by this, and opacities are this where it is above 0: ellipsoids and centres.
+    spread: f32,
+    solid: f32,
 }
 
 const NOT_WANTED: u32 = 0xffffffffu;
-// The key of a Gaussian that no pixel keeps.
-const CULLED: u32 = 0xffffffffu;
 const ALPHA_MIN: f32 = 1.0 / 255.0;
 const ALPHA_MAX: f32 = 0.99;
 

@@ -6,6 +6,7 @@ use super::edit::painting::Tool;
 use super::edit::region_tools::RegionAct;
 use super::features::{ExportWhat, MapKind, Tool as PaneTool};
 use super::lens::LensKind;
+use super::splats::{SplatAct, SplatTool};
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     VarySeed,
     /// While a region is made.
     Region(RegionAct),
+    /// In the Splats lens.
+    Splats(SplatAct),
     ShowSingle,
     CompareDivider,
     CompareSideBySide,
@@ -72,7 +75,8 @@ pub(crate) enum Command {
 }
 
 /// The groups of the help overlay.
-pub(crate) const GROUPS: [&str; 8] = ["Picture", "Edit", "View", "Region", "Features", "Ask", "Versions", "Window"];
+pub(crate) const GROUPS: [&str; 9] =
+    ["Picture", "Edit", "View", "Region", "Features", "Splats", "Ask", "Versions", "Window"];
 
 const CTRL: Modifiers = Modifiers::COMMAND;
 const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
@@ -80,7 +84,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 81] = [
+    pub(crate) const ALL: [Self; 103] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -141,6 +145,28 @@ impl Command {
         Self::Region(RegionAct::Clear),
         Self::Region(RegionAct::FromFile),
         Self::Region(RegionAct::Keep),
+        Self::Splats(SplatAct::Tool(SplatTool::Move)),
+        Self::Splats(SplatAct::Tool(SplatTool::Brush)),
+        Self::Splats(SplatAct::SelectAll),
+        Self::Splats(SplatAct::Invert),
+        Self::Splats(SplatAct::Clear),
+        Self::Splats(SplatAct::Hide),
+        Self::Splats(SplatAct::Isolate),
+        Self::Splats(SplatAct::ShowAll),
+        Self::Splats(SplatAct::Delete),
+        Self::Splats(SplatAct::CropBox),
+        Self::Splats(SplatAct::SelectInBox),
+        Self::Splats(SplatAct::SaveScene),
+        Self::Splats(SplatAct::OpenCameras),
+        Self::Splats(SplatAct::Frustums),
+        Self::Splats(SplatAct::PreviousCamera),
+        Self::Splats(SplatAct::NextCamera),
+        Self::Splats(SplatAct::AddKey),
+        Self::Splats(SplatAct::RemoveKey),
+        Self::Splats(SplatAct::PlayPath),
+        Self::Splats(SplatAct::ExportView),
+        Self::Splats(SplatAct::ExportPath),
+        Self::Splats(SplatAct::ExportTurntable),
         Self::ShowSingle,
         Self::CompareDivider,
         Self::CompareSideBySide,
@@ -212,6 +238,7 @@ impl Command {
             Self::CopyRecipe => ("Picture", "Copy the recipe"),
             Self::VarySeed => ("Edit", "Vary the seed"),
             Self::Region(act) => ("Region", act.title()),
+            Self::Splats(act) => ("Splats", act.title()),
             Self::ShowSingle => ("View", "Picture alone"),
             Self::CompareDivider => ("View", "Compare with a divider"),
             Self::CompareSideBySide => ("View", "Compare side by side"),
@@ -265,6 +292,7 @@ impl Command {
             Self::ShowResult => (CTRL, Key::D),
             Self::NextMap => (NONE, Key::M),
             Self::Region(act) => (NONE, act.key()?),
+            Self::Splats(act) => act.keys()?,
             Self::ShowSingle => (NONE, Key::Num1),
             Self::CompareDivider => (NONE, Key::Num2),
             Self::CompareSideBySide => (NONE, Key::Num3),
@@ -321,8 +349,9 @@ impl Command {
     }
 }
 
-/// Commands whose shortcut was pressed in this frame. `overlay_open`: a dialog has the keyboard.
-pub(crate) fn pressed(ctx: &Context, overlay_open: bool) -> Vec<Command> {
+/// Commands whose shortcut was pressed in this frame. `overlay_open`: a dialog has the keyboard. A plain key of what
+/// cannot be done now is left to others: S and E fly in the Splats lens and belong to a region elsewhere.
+pub(crate) fn pressed(ctx: &Context, overlay_open: bool, can: impl Fn(Command) -> bool) -> Vec<Command> {
     let typing = ctx.text_edit_focused();
     let mut found = Vec::new();
     // Longer chords first, so that Ctrl+Shift+Z is not taken for Ctrl+Z.
@@ -333,7 +362,11 @@ pub(crate) fn pressed(ctx: &Context, overlay_open: bool) -> Vec<Command> {
             continue;
         }
         // A text field has its own undo, and plain keys are letters to it.
-        if typing && (command.is_plain_key() || matches!(command, Command::Undo | Command::Redo)) {
+        let of_scene = matches!(command, Command::Splats(_));
+        if typing && (command.is_plain_key() || of_scene || matches!(command, Command::Undo | Command::Redo)) {
+            continue;
+        }
+        if (command.is_plain_key() || of_scene) && !can(command) {
             continue;
         }
         if let Some(shortcut) = command.shortcut()

@@ -32,11 +32,19 @@ pub(super) fn run(picture: Option<PathBuf>) -> anyhow::Result<()> {
 /// How often a window is opened again after its graphics device was lost.
 const REOPENED: usize = 3;
 
-/// The folder of the document that a new window begins with, because the graphics device of the last one was lost.
-pub(super) type Reopen = Arc<Mutex<Option<Option<PathBuf>>>>;
+/// What a window leaves to the next one, because its graphics device was lost.
+pub(super) struct Left {
+    /// The folder of the open document.
+    pub(super) folder: Option<PathBuf>,
+    /// The open scene, with the eye on it and what was done to it.
+    pub(super) scene: Option<super::splats::Remains>,
+}
+
+/// It, once there is something.
+pub(super) type Reopen = Arc<Mutex<Option<Left>>>;
 
 /// What is in it, whoever panicked while holding it.
-pub(super) fn lock(reopen: &Reopen) -> MutexGuard<'_, Option<Option<PathBuf>>> {
+pub(super) fn lock(reopen: &Reopen) -> MutexGuard<'_, Option<Left>> {
     reopen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -129,6 +137,18 @@ mod tests {
         assert!(has_display(|name| name == "WAYLAND_DISPLAY"));
     }
 
+    fn one_splat() -> crate::splats::Gaussians {
+        let parts = crate::splats::gaussians::Parts {
+            positions: vec![[1.0, 2.0, 3.0]],
+            log_scales: vec![[-2.0; 3]],
+            rotations: vec![[1.0, 0.0, 0.0, 0.0]],
+            opacity_logits: vec![2.0],
+            sh: vec![0.5; 3],
+            ..crate::splats::gaussians::Parts::default()
+        };
+        crate::splats::Gaussians::new(parts).unwrap()
+    }
+
     /// The window itself, drawn by nobody: what the graphics device says is put into its channel.
     #[test]
     fn after_a_lost_device_the_next_window_has_the_work() {
@@ -161,9 +181,16 @@ mod tests {
         let again = Reopen::default();
         let mut h = open(Some(picture), &again);
         until(&mut h, &|app| app.document.is_some());
+        let scene = home.path().join("one.ply");
+        crate::splats::io::save(&scene, &one_splat(), &crate::splats::Unobserved).unwrap();
+        let ctx = h.ctx.clone();
+        h.state_mut().open_path(&ctx, scene);
+        until(&mut h, &|app| app.splats.scene_name().is_some());
+        h.state_mut().approach_scene(0.5);
         let document = h.state_mut().document.as_mut().unwrap();
         document.draft.wish = "make it feel like winter".to_owned();
         let folder = document.folder.clone();
+        let before = h.state().splats.distance();
         let (sender, complaints) = channel();
         h.state_mut().graphics = complaints;
         // A refusal is told and the window lives on; a loss ends it.
@@ -176,7 +203,7 @@ mod tests {
         sender.send(Complaint::Lost).unwrap();
         h.step();
         assert!(closes(&h));
-        assert_eq!(*lock(&again), Some(Some(folder)));
+        assert_eq!(lock(&again).as_ref().unwrap().folder, Some(folder));
         drop(h);
 
         let mut h = open(None, &again);
@@ -185,6 +212,8 @@ mod tests {
         let app = h.state();
         assert_eq!(app.document.as_ref().unwrap().draft.wish, "make it feel like winter");
         assert_eq!(app.document.as_ref().unwrap().name(), "озеро 湖.png");
+        assert_eq!(app.splats.scene_name(), Some("one.ply"), "the scene is there, and the eye where it was");
+        assert!((app.splats.distance() - before).abs() < 1e-9);
         assert!(app.notices.headlines().contains(&"The graphics device was lost"));
     }
 }

@@ -227,12 +227,16 @@ impl Glassbox {
 
     /// What any lens has on the inference thread now, in words, and how far it is.
     pub(super) fn lenses_running(&self) -> Option<(String, Snapshot)> {
-        self.edit.now_running().or_else(|| self.features.now_running()).or_else(|| self.ask.now_running())
+        self.edit
+            .now_running()
+            .or_else(|| self.features.now_running())
+            .or_else(|| self.ask.now_running())
+            .or_else(|| self.splats.now_running())
     }
 
     /// Whether anything of any lens runs or waits.
     pub(super) fn lenses_work(&self) -> bool {
-        self.is_working() || self.features.is_working() || self.ask.is_working()
+        self.is_working() || self.features.is_working() || self.ask.is_working() || self.splats.is_working()
     }
 
     /// Stops what the lenses are doing now.
@@ -243,6 +247,7 @@ impl Glassbox {
             self.stop_looking();
         } else {
             self.stop_answering();
+            self.splats.stop();
         }
     }
 
@@ -252,6 +257,7 @@ impl Glassbox {
         self.poll_features();
         self.poll_splats(ctx);
         self.poll_ask(ctx);
+        self.link_lenses();
     }
 
     /// The open document is about to be replaced.

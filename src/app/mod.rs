@@ -18,6 +18,7 @@ mod history;
 mod icons;
 mod launch;
 mod lens;
+mod links;
 mod mask;
 mod notices;
 mod opening;
@@ -46,13 +47,13 @@ pub use edit::work::{Editor, LanguageFound, Models, Offer, Question, Suggestion,
 use features::FeaturesLens;
 pub use folders::Folders;
 use history::History;
-use launch::{Complaint, Reopen};
+use launch::{Complaint, Left, Reopen};
 use lens::LensKind;
 use notices::{Level, Notices};
 use opening::Files;
 use session::Keeper;
 use settings::{SettingsStore, ThemeChoice};
-use splats::SplatsLens;
+use splats::{SplatAct, SplatsLens};
 use widgets::compare::{Mode, View};
 use widgets::picture_view::PictureTexture;
 
@@ -119,6 +120,7 @@ pub struct Glassbox {
     features: FeaturesLens,
     splats: SplatsLens,
     ask: AskLens,
+    links: links::Links,
     keeper: Keeper,
     crash_notes: PathBuf,
     /// What was kept last of the open document, and when (the window's clock).
@@ -156,10 +158,8 @@ impl Glassbox {
         let repaint = ctx.clone();
         let engine = Engine::start(default_budget(), Arc::new(move || repaint.request_repaint()))?;
         let features = FeaturesLens::new(Arc::clone(&setup.workshop));
-        let gpu = cc.wgpu_render_state.as_ref();
-        let gpu = gpu.map(|state| crate::splats::gpu::device::Gpu::of(&state.adapter, &state.device, &state.queue));
-        let splats = SplatsLens::new(gpu, setup.scene);
         let ask = AskLens::new(Arc::clone(&setup.workshop));
+        let splats = SplatsLens::new(cc.wgpu_render_state.clone(), setup.scene);
         let edit = EditLens::new(setup.workshop, &settings.now.editor);
         let mut app = Self {
             settings,
@@ -174,6 +174,7 @@ impl Glassbox {
             features,
             splats,
             ask,
+            links: links::Links::default(),
             keeper: Keeper::start(setup.folders.data.join("sessions")),
             crash_notes: setup.folders.crash_notes(),
             kept: (None, 0.0),
@@ -197,14 +198,17 @@ impl Glassbox {
     }
 
     /// Says how a new window is opened if the graphics device is lost; `before`: why this one was.
-    fn reopen(&mut self, ctx: &Context, again: Reopen, before: Option<Option<PathBuf>>) {
+    fn reopen(&mut self, ctx: &Context, again: Reopen, before: Option<Left>) {
         self.reopen = Some(again);
-        if let Some(folder) = before {
+        if let Some(Left { folder, scene }) = before {
             let words =
                 "The window was opened again, and your work is as it was. A running edit has to be started again.";
             self.notices.explain(Level::Warning, "The graphics device was lost", words);
             if let Some(folder) = folder {
                 self.continue_work(ctx, folder);
+            }
+            if let Some(scene) = scene {
+                self.splats.take_over(scene);
             }
         }
     }
@@ -216,7 +220,7 @@ impl Glassbox {
             self.keeper.keep(document);
         }
         if let Some(again) = &self.reopen {
-            *launch::lock(again) = Some(folder);
+            *launch::lock(again) = Some(Left { folder, scene: self.splats.leave() });
         }
         ctx.send_viewport_cmd(egui::ViewportCommand::Close);
     }
@@ -307,8 +311,11 @@ impl Glassbox {
     /// Whether a command can do anything now.
     fn can(&self, command: Command) -> bool {
         match command {
+            Command::Undo if self.splats_are_open() => self.splats.can_undo(),
+            Command::Redo if self.splats_are_open() => self.splats.can_redo(),
             Command::Undo => self.history.can_undo(),
             Command::Redo => self.history.can_redo(),
+            Command::Splats(act) => self.splats_are_open() && self.splats.can(act),
             Command::CompareDivider | Command::CompareSideBySide | Command::CompareDifference => {
                 // Other lenses have panes of their own.
                 let one = matches!(self.settings.now.lens, LensKind::Edit | LensKind::Ask);
@@ -325,7 +332,11 @@ impl Glassbox {
             Command::Run if self.ask_is_open() => true,
             Command::Run => self.document.is_some() && self.lacks().is_none(),
             Command::Cancel => {
-                self.features_can_step_out() || self.lenses_work() || self.is_painting() || self.seeds_are_open()
+                (self.splats_are_open() && self.splats.can_step_out())
+                    || self.features_can_step_out()
+                    || self.lenses_work()
+                    || self.is_painting()
+                    || self.seeds_are_open()
             }
             Command::CancelAll => self.lenses_work(),
             Command::AskQuestion => self.document.is_some(),
@@ -339,6 +350,7 @@ impl Glassbox {
             Command::NextMap => self.document_made().is_some_and(|made| !made.contributions.is_empty()),
             Command::ExportMap => self.document_made().is_some() && self.edit.inspection.pinned.is_some(),
             Command::CopyRecipe | Command::VarySeed => self.document_made().is_some(),
+            Command::Export if self.splats_are_open() => self.splats.can(SplatAct::ExportView),
             Command::Export
             | Command::Wish
             | Command::AddRow
@@ -368,12 +380,18 @@ impl Glassbox {
             Command::Continue => self.overlay.open_earlier(),
             Command::Language => self.overlay.open_language(),
             Command::Cancel if self.features_can_step_out() => self.features.step_out(),
+            Command::Cancel if self.splats_are_open() && self.splats.can_step_out() => self.splats.step_out(),
             Command::Cancel if self.features_are_open() && self.features.is_working() => self.stop_looking(),
             Command::Cancel if self.ask_is_open() && self.ask.is_working() => self.stop_answering(),
             Command::AskQuestion => self.write_a_question(),
             Command::VlmOfFolder => self.ask_for_a_vlm(ctx),
             Command::ExportConversation => self.ask_where_to_export_the_conversation(ctx),
             Command::Run if self.ask_is_open() => self.ask_the_question(ctx),
+            Command::Cancel if self.splats.is_working() && !self.is_working() => self.splats.stop(),
+            Command::CancelAll if self.splats.is_working() => {
+                self.splats.stop();
+                self.act_on_edit(ctx, command);
+            }
             Command::Wish
             | Command::Propose
             | Command::AddRow
@@ -404,8 +422,12 @@ impl Glassbox {
             Command::LivePreview => self.settings.now.preview ^= true,
             Command::CompareDifference => self.mode = Mode::Difference,
             Command::Open => self.ask_what_to_open(ctx),
+            Command::Export if self.splats_are_open() => self.act_on_scene(ctx, SplatAct::ExportView),
             Command::Export => self.ask_where_to_export(ctx),
             Command::CopyPicture => self.copy_picture(ctx),
+            Command::Undo if self.splats_are_open() => self.splats.undo(),
+            Command::Redo if self.splats_are_open() => self.splats.redo(),
+            Command::Splats(act) => self.act_on_scene(ctx, act),
             Command::Undo => {
                 let before = self.history.undo();
                 self.stand(before);
@@ -468,7 +490,8 @@ impl eframe::App for Glassbox {
         self.poll_files(ctx);
         self.poll_lenses(ctx);
         let overlay_open = self.overlay.is_open() || self.notices.history_open || self.files.asks_for_a_path();
-        for command in commands::pressed(ctx, overlay_open) {
+        let pressed = commands::pressed(ctx, overlay_open, |command| self.can(command));
+        for command in pressed {
             self.act(ctx, command);
         }
         self.apply_settings(ctx);

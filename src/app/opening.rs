@@ -50,6 +50,12 @@ pub(super) enum Purpose {
     Scene,
     /// A picture of a splat scene.
     View,
+    /// Pictures of a flight through it.
+    Frames(super::splats::Frames),
+    /// What is left of it.
+    SaveScene,
+    /// The cameras of its photographs.
+    Cameras,
     /// A folder of a model that answers questions.
     Vlm,
     /// Questions and answers, written.
@@ -183,6 +189,9 @@ impl Glassbox {
             (Choice::Path(path), Purpose::View) => self.export_view_to(ctx, path),
             (Choice::Path(path), Purpose::Vlm) => self.vlm_from(&path),
             (Choice::Path(path), Purpose::Conversation) => self.export_conversation_to(ctx, path),
+            (Choice::Path(path), Purpose::Frames(frames)) => self.export_frames_to(ctx, frames, &path),
+            (Choice::Path(path), Purpose::SaveScene) => self.save_scene_to(ctx, path),
+            (Choice::Path(path), Purpose::Cameras) => self.cameras_from(ctx, path),
             (Choice::Path(path), Purpose::Features(what)) => self.export_features_to(ctx, what, &path),
             (Choice::Nothing, _) => {}
             (Choice::Unavailable, _) => {
@@ -192,13 +201,22 @@ impl Glassbox {
                     | Purpose::Backbone
                     | Purpose::Basis
                     | Purpose::Scene
-                    | Purpose::Vlm => String::new(),
-                    Purpose::Export | Purpose::Map | Purpose::View | Purpose::Conversation | Purpose::Features(_) => {
+                    | Purpose::Vlm
+                    | Purpose::Cameras => String::new(),
+                    Purpose::Export
+                    | Purpose::Map
+                    | Purpose::View
+                    | Purpose::Conversation
+                    | Purpose::Frames(_)
+                    | Purpose::SaveScene
+                    | Purpose::Features(_) => {
                         let folder = self.settings.now.folder.clone().unwrap_or_default();
                         let name = match purpose {
                             Purpose::Map => self.suggested_map(),
                             Purpose::View => self.suggested_view(),
                             Purpose::Conversation => self.suggested_conversation(),
+                            Purpose::Frames(frames) => self.suggested_frames(frames),
+                            Purpose::SaveScene => self.suggested_scene(),
                             Purpose::Features(what) => self.suggested_features_name(what),
                             _ => self.suggested_name(),
                         };

@@ -3,7 +3,9 @@
 //! In the order of the method (spec/splats.md section 2): [`gaussians`] is a scene in memory and [`camera`] an eye on it,
 //! [`harmonics`] gives a Gaussian its colour from there, [`projection`] its place and shape in the picture; [`raster`]
 //! says what can be asked of a rasteriser and what comes back, so that the CPU's [`tiles`] and the GPU's quads stand behind
-//! one trait; [`lift`] puts features of photographs onto the Gaussians, [`fit`] fits them, [`picture`] makes a scene of one picture with depth, [`io`] has the files. Plain functions over plain numbers: nothing in here knows of networks, windows or threads of others.
+//! one trait, and [`shading`] how maps become a picture; [`selection`] marks Gaussians; [`lift`] puts features of
+//! photographs onto the Gaussians, [`fit`] fits them, [`picture`] makes a scene of one picture with depth, [`io`] has the
+//! files. Plain functions over plain numbers: nothing in here knows of networks, windows or threads of others.
 
 pub mod camera;
 mod error;
@@ -16,6 +18,8 @@ pub mod lift;
 pub mod picture;
 pub mod projection;
 pub mod raster;
+pub mod selection;
+pub mod shading;
 pub mod tiles;
 
 pub use error::SplatError;

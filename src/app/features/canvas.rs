@@ -419,7 +419,7 @@ impl Glassbox {
                     let points: Vec<Pos2> = points.iter().map(|at| spot.on_screen(*at)).collect();
                     outline(painter, points, theme::DARK.accent);
                 }
-                Subject::Class | Subject::Register(_) => {}
+                Subject::Class | Subject::Register(_) | Subject::Given(_) => {}
             }
         }
         if let Some((pane, points)) = &self.features.drawing

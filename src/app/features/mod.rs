@@ -49,7 +49,7 @@ use super::edit::work::Workshop;
 use super::mask::Mask;
 use super::widgets::compare::View;
 use crate::engine::Engine;
-use crate::features::pca::Basis;
+use crate::features::pca::{Basis, Colouring, Scores};
 use crate::features::similarity::Match;
 use crate::ops::device::{DeviceChoice, Precision};
 
@@ -342,6 +342,54 @@ impl FeaturesLens {
         });
         known.insert(index, (seen.id, query.subject.clone(), asked.clone()));
         Some(asked)
+    }
+
+    /// Channels of the features that the active pane sees.
+    pub(super) fn width(&self) -> Option<usize> {
+        Some(self.active_now()?.seen()?.tokens.patches.dim())
+    }
+
+    /// Holds features that come from elsewhere.
+    pub(super) fn hold_given(&mut self, version: VersionId, features: Arc<[f32]>) {
+        self.held = Some(Query { version, subject: Subject::Given(features) });
+    }
+
+    /// A number that changes with what is held; `None` while nothing is.
+    pub(super) fn held_mark(&self) -> Option<u64> {
+        let held = self.held.as_ref()?;
+        let mut hash = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(&(held.version, held.subject.mark()), &mut hash);
+        Some(std::hash::Hasher::finish(&hash))
+    }
+
+    /// The features of what is held, as the active pane's model sees it.
+    pub(super) fn held_features(&self) -> Option<Arc<Vec<f32>>> {
+        self.held.as_ref()?;
+        Some(self.query_of(self.active)?.ok()?.1)
+    }
+
+    /// A number that changes with the basis of a pane's components and how they are coloured.
+    pub(super) fn basis_mark(&self, settings: &FeatureSettings) -> Option<u64> {
+        let (serial, _) = self.of_components()?;
+        let mut hash = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(&(serial, format!("{:?}", settings.pca)), &mut hash);
+        Some(std::hash::Hasher::finish(&hash))
+    }
+
+    /// That basis, and the colouring of all that share it.
+    pub(super) fn basis_now(&self, settings: &FeatureSettings) -> Option<(Arc<Basis>, Colouring)> {
+        let (_, of) = self.of_components()?;
+        let group: Vec<_> = of.group.iter().filter_map(|id| Some(self.analysis.pca(*id)?.1)).collect();
+        let maps: Vec<(&Scores, Option<&[bool]>)> =
+            group.iter().map(|one| (one.scores.as_ref(), one.only.as_deref().map(Vec::as_slice))).collect();
+        let colouring = Colouring::fit(&maps, settings.pca.components, settings.pca.range_rule());
+        Some((Arc::clone(&of.basis), colouring))
+    }
+
+    /// The components of the active pane, or else of the first that has any.
+    fn of_components(&self) -> Option<(u64, &analysis::PcaOfGrid)> {
+        let first = self.active_now().into_iter().chain(&self.nows);
+        first.filter_map(PaneNow::seen).find_map(|seen| self.analysis.pca(seen.id))
     }
 
     /// The patches of pane `index` that look most like what is asked about, without that patch itself.

@@ -3,6 +3,8 @@
 //!
 //! Places are kept on the picture, not on a grid, so that every pane asks its own model about the same thing.
 
+use std::sync::Arc;
+
 use egui::{Pos2, Rect, pos2};
 
 use super::looking::Seen;
@@ -19,6 +21,8 @@ pub(super) enum Subject {
     Class,
     /// A register, from 0.
     Register(usize),
+    /// Features that come from elsewhere: a point of the open scene.
+    Given(Arc<[f32]>),
 }
 
 /// What is asked, and of which version.
@@ -40,7 +44,25 @@ impl Subject {
             Self::Lasso(_) => "what the lasso goes around".to_owned(),
             Self::Class => "the class token".to_owned(),
             Self::Register(at) => format!("register {}", at + 1),
+            Self::Given(_) => "a point of the scene".to_owned(),
         }
+    }
+
+    /// A number that changes with it.
+    pub(super) fn mark(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let (kind, numbers): (u8, Vec<f32>) = match self {
+            Self::Point(at) => (0, vec![at.x, at.y]),
+            Self::Box(rect) => (1, vec![rect.left(), rect.top(), rect.right(), rect.bottom()]),
+            Self::Lasso(points) => (2, points.iter().flat_map(|at| [at.x, at.y]).collect()),
+            Self::Class => (3, Vec::new()),
+            Self::Register(at) => (4, vec![*at as f32]),
+            Self::Given(features) => (5, features.to_vec()),
+        };
+        let mut hash = DefaultHasher::new();
+        kind.hash(&mut hash);
+        numbers.iter().for_each(|number| number.to_bits().hash(&mut hash));
+        hash.finish()
     }
 
     /// How far each patch takes part: 1 or 0, row by row. A shape smaller than a patch takes the one under its middle.
@@ -92,6 +114,7 @@ impl Subject {
                 Some(register) => Ok(register.to_vec()),
                 None => Err(format!("This model has {} registers.", tokens.registers.len())),
             },
+            Self::Given(features) => Ok(features.to_vec()),
             Self::Box(_) | Self::Lasso(_) => {
                 let weights = self.weights(tokens.patches.placement());
                 similarity::mean_of(&tokens.patches, &weights).map_err(|error| error.to_string())

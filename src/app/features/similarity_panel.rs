@@ -75,6 +75,12 @@ impl Glassbox {
                 hint(ui, "Drag on the picture to draw the shape.");
             }
         });
+        if self.features.held.is_some() && self.lenses_are_linked() {
+            let show = TextButton::new("Show it in the scene").icon(Icon::Splats).quiet().show(ui);
+            if show.on_hover_text("The open splat scene, by its likeness to this").clicked() {
+                self.show_query_in_scene();
+            }
+        }
         self.nearest_list(ui, version, place);
         ui.add_space(space::XS);
         let scale = Scale::new(-0.2..=1.0, 0.6, 0.01, 2);

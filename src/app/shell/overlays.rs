@@ -136,6 +136,7 @@ impl Glassbox {
                     }
                 });
                 hint(ui, "Hold \\ to see the original. Scroll to zoom, drag to move, double-click for actual size.");
+                hint(ui, "In the Splats lens: drag to turn, with Shift to shift, scroll to come nearer, double-click to look at a point, click to ask what is like it; W A S D Q E fly. With the brush Shift adds and Alt takes away; [ and ] make it narrower and wider.");
                 hint(ui, "On a pane of the Features lens: point at a patch, click to hold it or to choose its cluster; Tab to a pane and go from patch to patch with the arrow keys; hold \\ to see the picture without its map.");
             });
         });
@@ -259,6 +260,9 @@ impl Glassbox {
                 Purpose::View => "Export the view",
                 Purpose::Vlm => "Folder of a model that answers questions",
                 Purpose::Conversation => "Export the conversation",
+                Purpose::Frames(_) => "Export pictures of a flight",
+                Purpose::SaveScene => "Save the scene",
+                Purpose::Cameras => "Open cameras",
                 Purpose::Features(_) => "Export from the Features lens",
             });
             hint(ui, "This system offers no file dialog, so the path is typed or pasted here.");
@@ -277,6 +281,7 @@ impl Glassbox {
                         | Purpose::Basis
                         | Purpose::Scene
                         | Purpose::Vlm
+                        | Purpose::Cameras
                 );
                 let words = if opens { "Open file" } else { "Save file" };
                 go |= TextButton::new(words).primary().enabled(!text.trim().is_empty()).show(ui).clicked();

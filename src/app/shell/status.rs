@@ -83,7 +83,8 @@ impl Glassbox {
             hint(ui, &what);
             progress::bar(ui, &what, None, 90.0, accent);
         } else {
-            hint(ui, if self.document.is_some() { "Ready" } else { "No picture is open" });
+            let ready = self.document.is_some() || (self.splats_are_open() && self.splats.scene_name().is_some());
+            hint(ui, if ready { "Ready" } else { "No picture is open" });
         }
     }
 

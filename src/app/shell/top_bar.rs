@@ -16,7 +16,14 @@ impl Glassbox {
             let (logo, _) = ui.allocate_exact_size(vec2(26.0, 26.0), Sense::hover());
             icons::paint(ui.painter(), logo, 24.0, Icon::Logo, p.accent);
             self.lens_tabs(ui);
-            if let Some(document) = &self.document {
+            if let Some(name) = self.splats.scene_name().filter(|_| self.splats_are_open() || self.document.is_none()) {
+                let name = RichText::new(name).size(15.0);
+                let room = (ui.available_width() - 560.0).max(80.0);
+                ui.scope(|ui| {
+                    ui.set_max_width(room);
+                    ui.add(egui::Label::new(name).truncate());
+                });
+            } else if let Some(document) = &self.document {
                 let name = RichText::new(document.name()).size(15.0);
                 let room = (ui.available_width() - 560.0).max(80.0);
                 let words = document.original().picture.path.as_ref().map(|path| path.display().to_string());
@@ -37,9 +44,11 @@ impl Glassbox {
     /// What can be done, from left to right: that is also the order in which Tab goes through them.
     fn actions(&mut self, ui: &mut Ui) {
         ui.spacing_mut().item_spacing.x = 2.0;
-        if self.document.is_some() {
-            let open = self.settings.now.filmstrip_open;
-            self.command_icon(ui, Icon::PanelLeft, Command::ToggleFilmstrip, open);
+        if self.document.is_some() || (self.splats_are_open() && self.splats.scene_name().is_some()) {
+            if self.document.is_some() {
+                let open = self.settings.now.filmstrip_open;
+                self.command_icon(ui, Icon::PanelLeft, Command::ToggleFilmstrip, open);
+            }
             self.command_icon(ui, Icon::Undo, Command::Undo, false);
             self.command_icon(ui, Icon::Redo, Command::Redo, false);
             ui.add_space(space::S);
@@ -64,7 +73,14 @@ impl Glassbox {
         ui.add_space(2.0);
         let export = TextButton::new("Export").icon(Icon::Export).enabled(self.can(Command::Export));
         let keys = Command::Export.keys(ui.ctx()).unwrap_or_default();
-        if export.show(ui).on_hover_text(format!("Save the shown version  {keys}")).clicked() {
+        if export
+            .show(ui)
+            .on_hover_text(format!(
+                "{}  {keys}",
+                if self.splats_are_open() { "Save a picture of the view" } else { "Save the shown version" }
+            ))
+            .clicked()
+        {
             self.act(ui.ctx(), Command::Export);
         }
         ui.add_space(space::S);

@@ -1,21 +1,27 @@
 //! Pictures of the scene, drawn on a thread of their own: the newest request wins, older ones are given up.
+//!
+//! On a graphics card the picture stays on the device and the window shows it from there; on the processor it comes as
+//! pixels. Whoever draws, [`crate::splats::shading`] says how maps are coloured.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-use egui::{ColorImage, Context};
+use egui::{Color32, ColorImage, Context};
 use serde::{Deserialize, Serialize};
 
+use super::analysis::{Found, next_id};
+use super::picking::Depths;
 use crate::engine::jobs::splats::modes;
-use crate::features::pca::Colouring;
-use crate::nets::watcher::{Cancelled, Unwatched};
+use crate::nets::watcher::Cancelled;
 use crate::splats::camera::Camera;
 use crate::splats::gaussians::Gaussians;
 use crate::splats::gpu::device::Gpu;
-use crate::splats::gpu::{GpuRasteriser, Sums};
+use crate::splats::gpu::{GpuRasteriser, OnScreen, Shape, Sums};
 use crate::splats::projection::Filter;
-use crate::splats::raster::{Channels, Raster, RasterRequest, Rasteriser, Values};
+use crate::splats::raster::{Rasteriser, Values};
+use crate::splats::selection::Marks;
+use crate::splats::shading::{self, Look, Numbers, Shown, Sight};
 use crate::splats::tiles::TileRasteriser;
 use crate::splats::{SplatError, SplatObserver};
 
@@ -54,6 +60,14 @@ impl Mode {
     pub(crate) fn needs_features(self) -> bool {
         matches!(self, Self::Pca | Self::Clusters | Self::Similarity)
     }
+
+    fn shape(self) -> Shape {
+        match self {
+            Self::Ellipsoids => Shape::Ellipsoids,
+            Self::Centres => Shape::Centres,
+            _ => Shape::Splats,
+        }
+    }
 }
 
 /// Who draws.
@@ -75,21 +89,32 @@ pub(crate) struct Wanted {
     pub(crate) mode: Mode,
     /// Of the mode over the colours, 0..=1.
     pub(crate) share: f32,
-    pub(crate) clusters: usize,
+    /// Components or clusters, as the mode needs them.
+    pub(super) found: Option<Arc<Found>>,
     pub(crate) query: Option<Arc<[f32]>>,
+    /// Similarity of what is blended, not the blended similarity: as many channels as the features have.
+    pub(crate) exact: bool,
     pub(crate) antialiased: bool,
     pub(crate) renderer: Renderer,
-    /// Behind the scene; nothing (straight colours and opacity) if `None`.
+    pub(crate) visible: Option<Marks>,
+    pub(crate) selected: Option<Marks>,
+    pub(crate) tint: [f32; 3],
+    /// Behind the scene; nothing if `None`.
     pub(crate) background: Option<[f32; 3]>,
+}
+
+/// A picture, wherever it lies.
+pub(crate) enum Pictured {
+    Here(ColorImage),
+    OnDevice(Box<OnScreen>),
 }
 
 /// A picture that was drawn.
 pub(crate) struct Drawn {
-    pub(crate) image: ColorImage,
+    pub(crate) picture: Pictured,
     /// Where it was drawn from.
     pub(crate) camera: Camera,
-    /// The expected depth, row by row, 0 where nothing is seen.
-    pub(crate) depth: Vec<f32>,
+    pub(super) depths: Depths,
     pub(crate) seconds: f64,
     pub(crate) by: String,
 }
@@ -116,10 +141,13 @@ fn with_desk<T>(desk: &Shared, with: impl FnOnce(&mut Desk) -> T) -> T {
 }
 
 impl Drawing {
-    pub(crate) fn start(ctx: &Context, gpu: Option<Gpu>) -> std::io::Result<Self> {
+    /// `shown`: the window draws with this device, so that pictures may stay on it.
+    pub(crate) fn start(ctx: &Context, gpu: Option<Gpu>, shown: bool) -> std::io::Result<Self> {
         let (desk, (sender, results)) = (Shared::default(), channel());
         let (of_thread, ctx) = (Arc::clone(&desk), ctx.clone());
-        std::thread::Builder::new().name("splats".to_owned()).spawn(move || work(&of_thread, &sender, &ctx, gpu))?;
+        std::thread::Builder::new()
+            .name("splats".to_owned())
+            .spawn(move || work(&of_thread, &sender, &ctx, Painter::new(gpu, shown)))?;
         Ok(Self { desk, results, open: false })
     }
 
@@ -163,8 +191,7 @@ impl SplatObserver for Newest<'_> {
     }
 }
 
-fn work(desk: &Shared, results: &Sender<Result<Drawn, String>>, ctx: &Context, gpu: Option<Gpu>) {
-    let mut painter = Painter::new(gpu);
+fn work(desk: &Shared, results: &Sender<Result<Drawn, String>>, ctx: &Context, mut painter: Painter) {
     loop {
         let mut now = desk.0.lock().unwrap_or_else(PoisonError::into_inner);
         while now.wanted.is_none() && !now.closed {
@@ -185,200 +212,182 @@ fn work(desk: &Shared, results: &Sender<Result<Drawn, String>>, ctx: &Context, g
     }
 }
 
-/// Numbers of each Gaussian that a mode blends, and how they become colours.
-struct Prepared {
-    of: (u64, Mode, usize, Option<Arc<[f32]>>),
-    dim: usize,
+/// The cosine of each Gaussian with a query.
+struct Cosines {
+    scene: u64,
+    query: Arc<[f32]>,
+    id: u64,
     values: Vec<f32>,
-    colouring: Option<Colouring>,
-    palette: Vec<[f32; 3]>,
-    /// Another scene that is drawn in the place of this one.
-    other: Option<Arc<Gaussians>>,
 }
 
 /// What draws, and what it keeps between pictures.
 pub(crate) struct Painter {
     gpu: Option<Gpu>,
+    /// One of its own, where the window has none and the person asks for one.
+    headless: Option<Gpu>,
+    shown: bool,
     on_gpu: Option<GpuRasteriser>,
     tiles: TileRasteriser,
-    prepared: Option<Prepared>,
+    cosines: Option<Cosines>,
+    /// A scene whose Gaussians are drawn as something else, for the processor.
+    other: Option<(u64, Shape, Arc<Gaussians>)>,
 }
 
 impl Painter {
-    pub(crate) fn new(gpu: Option<Gpu>) -> Self {
-        Self { gpu, on_gpu: None, tiles: TileRasteriser::default(), prepared: None }
+    pub(crate) fn new(gpu: Option<Gpu>, shown: bool) -> Self {
+        Self { gpu, headless: None, shown, on_gpu: None, tiles: TileRasteriser::default(), cosines: None, other: None }
     }
 
-    fn rasteriser(&mut self, renderer: Renderer) -> Result<&mut dyn Rasteriser, SplatError> {
-        let wanted = match renderer {
-            Renderer::Automatic => self.gpu.clone().filter(|gpu| !gpu.is_cpu()),
-            Renderer::Cpu => None,
+    /// The device to draw with; the processor if there is none.
+    fn device(&mut self, renderer: Renderer) -> Result<Option<Gpu>, SplatError> {
+        match renderer {
+            Renderer::Automatic => Ok(self.gpu.clone().filter(|gpu| !gpu.is_cpu())),
+            Renderer::Cpu => Ok(None),
             Renderer::Gpu => match self.gpu.clone() {
-                Some(gpu) => Some(gpu),
-                None => Some(Gpu::headless()?),
+                Some(gpu) => Ok(Some(gpu)),
+                None => {
+                    let gpu = self.headless.take().map_or_else(Gpu::headless, Ok)?;
+                    Ok(Some(self.headless.insert(gpu).clone()))
+                }
             },
-        };
-        let Some(gpu) = wanted else { return Ok(&mut self.tiles) };
-        if self.on_gpu.is_none() {
-            self.on_gpu = Some(GpuRasteriser::new(&gpu, Sums::Half)?);
         }
-        match &mut self.on_gpu {
-            Some(rasteriser) => Ok(rasteriser),
-            None => Ok(&mut self.tiles),
-        }
-    }
-
-    fn prepare(&mut self, wanted: &Wanted) -> Result<Prepared, SplatError> {
-        let of = (wanted.scene.revision(), wanted.mode, wanted.clusters, wanted.query.clone());
-        if let Some(prepared) = self.prepared.take().filter(|prepared| prepared.of == of) {
-            return Ok(prepared);
-        }
-        let mut made = Prepared { of, dim: 0, values: Vec::new(), colouring: None, palette: Vec::new(), other: None };
-        let failed = |error: crate::features::FeatureError| SplatError::Request(error.to_string());
-        match (wanted.mode, wanted.scene.features()) {
-            (Mode::Pca, Some(features)) => {
-                let (values, colouring) = modes::components(features, &Unwatched).map_err(failed)?;
-                (made.dim, made.values, made.colouring) = (4, values, Some(colouring));
-            }
-            (Mode::Clusters, Some(features)) => {
-                let (values, palette) = modes::clusters(features, wanted.clusters, 0, &Unwatched).map_err(failed)?;
-                (made.dim, made.values, made.palette) = (palette.len(), values, palette);
-            }
-            (Mode::Similarity, Some(features)) => {
-                if let Some(query) = &wanted.query {
-                    // One cosine a Gaussian, blended: quick, and the same as the cosine of what is blended wherever one
-                    // surface is seen.
-                    (made.dim, made.values) = (1, modes::cosines(&features.values, features.dim, query));
-                }
-            }
-            (Mode::Ellipsoids | Mode::Centres, _) => {
-                let mut parts = wanted.scene.parts().clone();
-                parts.opacity_logits.fill(6.0);
-                let dots = wanted.mode == Mode::Centres;
-                for scales in &mut parts.log_scales {
-                    *scales = scales.map(|scale| if dots { f32::NEG_INFINITY } else { scale - 1.0 });
-                }
-                made.other = Some(Arc::new(Gaussians::new(parts)?));
-            }
-            _ => {}
-        }
-        Ok(made)
     }
 
     /// Draws a picture.
     pub(crate) fn paint(&mut self, wanted: &Wanted, observer: &dyn SplatObserver) -> Result<Drawn, SplatError> {
         let began = Instant::now();
-        let prepared = self.prepare(wanted)?;
-        let drawn = self.paint_prepared(wanted, &prepared, observer, began);
-        self.prepared = Some(prepared);
-        if matches!(drawn, Err(SplatError::Device(_))) {
-            // The next picture begins afresh on the device.
-            self.on_gpu = None;
-        }
-        drawn
-    }
-
-    fn paint_prepared(
-        &mut self,
-        wanted: &Wanted,
-        prepared: &Prepared,
-        observer: &dyn SplatObserver,
-        began: Instant,
-    ) -> Result<Drawn, SplatError> {
-        let rasteriser = self.rasteriser(wanted.renderer)?;
-        rasteriser.set_scene(prepared.other.as_ref().unwrap_or(&wanted.scene))?;
-        let own = matches!(wanted.mode, Mode::Colour | Mode::Ellipsoids | Mode::Centres);
-        let channels = Channels {
-            colour: own || wanted.share < 1.0,
-            depth: true,
-            normals: wanted.mode == Mode::Normals,
-            count: wanted.mode == Mode::Count,
-            values: (prepared.dim > 0).then_some(Values { dim: prepared.dim, values: &prepared.values }),
-            ..Channels::default()
+        let cosines = self.cosines_for(wanted);
+        let shown = shown(wanted, cosines.as_ref());
+        let look = Look {
+            shown,
+            share: wanted.share,
+            background: wanted.background,
+            scale: modes::scale(),
+            selected: wanted.selected.as_ref(),
+            tint: wanted.tint,
         };
         let filter = if wanted.antialiased { Filter::Antialiased } else { Filter::Classic };
-        let request = RasterRequest { camera: &wanted.camera, filter, sh_degree: 3, channels, visible: None };
-        let raster = rasteriser.render(&request, observer)?;
+        let sight = Sight { camera: &wanted.camera, filter, visible: wanted.visible.as_ref() };
+        let drawn = match self.device(wanted.renderer)? {
+            Some(gpu) => self.on_device(&gpu, wanted, &sight, &look, observer),
+            None => self.on_processor(wanted, &sight, &look, observer),
+        };
+        self.cosines = cosines;
+        let (picture, depths, by) = drawn?;
+        Ok(Drawn { picture, camera: wanted.camera, depths, seconds: began.elapsed().as_secs_f64(), by })
+    }
+
+    /// The cosines that a similarity blends, those of the last picture if they are the same.
+    fn cosines_for(&mut self, wanted: &Wanted) -> Option<Cosines> {
+        let (scene, kept) = (wanted.scene.revision(), self.cosines.take());
+        let (Mode::Similarity, Some(features), Some(query)) = (wanted.mode, wanted.scene.features(), &wanted.query)
+        else {
+            return kept;
+        };
+        if query.len() != features.dim {
+            return None;
+        }
+        let kept = kept.filter(|kept| kept.scene == scene && kept.query == *query);
+        kept.or_else(|| {
+            let values = modes::cosines(&features.values, features.dim, query);
+            Some(Cosines { scene, query: Arc::clone(query), id: next_id(), values })
+        })
+    }
+
+    fn on_device(
+        &mut self,
+        gpu: &Gpu,
+        wanted: &Wanted,
+        sight: &Sight<'_>,
+        look: &Look<'_>,
+        observer: &dyn SplatObserver,
+    ) -> Result<(Pictured, Depths, String), SplatError> {
+        let mut rasteriser = match self.on_gpu.take() {
+            Some(rasteriser) => rasteriser,
+            None => GpuRasteriser::new(gpu, Sums::Half)?,
+        };
+        let drawn = rasteriser
+            .set_scene(&wanted.scene)
+            .and_then(|()| rasteriser.show(sight, look, wanted.mode.shape(), observer));
         let by = rasteriser.describe();
-        let image = coloured(wanted, prepared, &raster);
-        Ok(Drawn { image, camera: wanted.camera, depth: raster.depth, seconds: began.elapsed().as_secs_f64(), by })
+        // After a fault of the device the next picture begins afresh on it.
+        if !matches!(drawn, Err(SplatError::Device(_))) {
+            self.on_gpu = Some(rasteriser);
+        }
+        let view = drawn?;
+        let picture =
+            if self.shown { Pictured::OnDevice(Box::new(view.clone())) } else { here(view.size(), &view.pixels()?) };
+        Ok((picture, Depths::OnDevice(Box::new(view)), by))
+    }
+
+    fn on_processor(
+        &mut self,
+        wanted: &Wanted,
+        sight: &Sight<'_>,
+        look: &Look<'_>,
+        observer: &dyn SplatObserver,
+    ) -> Result<(Pictured, Depths, String), SplatError> {
+        let scene = self.shaped(wanted)?;
+        self.tiles.set_scene(&scene)?;
+        let drawn = shading::draw(&mut self.tiles, &scene, sight, look, observer)?;
+        let picture = here((drawn.width as u32, drawn.height as u32), &drawn.pixels);
+        Ok((picture, Depths::Here(Arc::new(drawn.depth)), self.tiles.describe()))
+    }
+
+    /// The scene as the mode draws it.
+    fn shaped(&mut self, wanted: &Wanted) -> Result<Arc<Gaussians>, SplatError> {
+        let (shape, revision) = (wanted.mode.shape(), wanted.scene.revision());
+        if shape == Shape::Splats {
+            self.other = None;
+            return Ok(Arc::clone(&wanted.scene));
+        }
+        if let Some((of, as_, scene)) = &self.other
+            && (*of, *as_) == (revision, shape)
+        {
+            return Ok(Arc::clone(scene));
+        }
+        let mut parts = wanted.scene.parts().clone();
+        parts.opacity_logits.fill(6.0);
+        for scales in &mut parts.log_scales {
+            *scales = scales.map(|scale| if shape == Shape::Centres { f32::NEG_INFINITY } else { scale - 1.0 });
+        }
+        let made = Arc::new(Gaussians::new(parts)?);
+        self.other = Some((revision, shape, Arc::clone(&made)));
+        Ok(made)
     }
 }
 
-/// The colours of a mode, premultiplied, with how much of each pixel they cover.
-fn of_mode(wanted: &Wanted, prepared: &Prepared, raster: &Raster) -> Option<(Vec<[f32; 3]>, Vec<f32>)> {
-    let alpha = &raster.alpha;
-    let times_alpha = |colours: Vec<[f32; 3]>| -> Vec<[f32; 3]> {
-        colours.into_iter().zip(alpha).map(|(colour, alpha)| colour.map(|value| value * alpha)).collect()
-    };
-    let opaque = || vec![1.0; alpha.len()];
-    Some(match wanted.mode {
-        Mode::Colour | Mode::Ellipsoids | Mode::Centres => return None,
-        Mode::Depth => {
-            let near: Vec<f32> = raster.depth.iter().map(|depth| -depth).collect();
-            (times_alpha(modes::scaled(&near, alpha)), alpha.clone())
+/// What a mode shows; the colours where it has no answer yet.
+fn shown<'a>(wanted: &'a Wanted, cosines: Option<&'a Cosines>) -> Shown<'a> {
+    let of_found = wanted.found.as_deref().map(|found| {
+        let values = Values { dim: found.dim, values: &found.values };
+        (Numbers { values, id: found.id }, found)
+    });
+    match (wanted.mode, of_found, wanted.scene.features()) {
+        (Mode::Depth, ..) => Shown::Depth,
+        (Mode::Normals, ..) => Shown::Normals,
+        (Mode::Opacity, ..) => Shown::Opacity,
+        (Mode::Count, ..) => Shown::Count,
+        (Mode::Pca, Some((numbers, found)), _) if found.palette.is_empty() => Shown::Components(numbers, found.ranges),
+        (Mode::Clusters, Some((numbers, found)), _) if !found.palette.is_empty() => {
+            Shown::Clusters(numbers, &found.palette)
         }
-        Mode::Normals => {
-            let normals = raster.normals.as_chunks::<3>().0.iter().zip(alpha);
-            let colours = normals.map(|([x, y, z], alpha)| [x, &-y, &-z].map(|value| 0.5 * (alpha + value)));
-            (colours.collect(), alpha.clone())
-        }
-        Mode::Opacity => (alpha.iter().map(|alpha| [*alpha; 3]).collect(), opaque()),
-        Mode::Count => {
-            let counts: Vec<f32> = raster.count.iter().map(|count| *count as f32).collect();
-            (modes::scaled(&counts, &opaque()), opaque())
-        }
-        Mode::Pca => {
-            let colouring = prepared.colouring.as_ref()?;
-            let blended = raster.values.as_chunks::<4>().0.iter();
-            let colours = blended.map(|blended| {
-                let (colour, share) = modes::component_colour(blended, colouring);
-                colour.map(|value| value * share)
-            });
-            (colours.collect(), alpha.clone())
-        }
-        Mode::Clusters => {
-            let scores = raster.values.chunks_exact(prepared.dim.max(1));
-            let colours =
-                scores.map(|scores| prepared.palette.get(modes::greatest(scores)).copied().unwrap_or_default());
-            (times_alpha(colours.collect()), alpha.clone())
-        }
-        Mode::Similarity => {
-            if prepared.dim == 0 {
-                return None;
+        (Mode::Similarity, _, Some(features)) => match (&wanted.query, cosines) {
+            (Some(query), Some(_)) if wanted.exact => {
+                let values = Values { dim: features.dim, values: &features.values };
+                // Of all numbers for values these are counted from the other end.
+                Shown::Similarity(Numbers { values, id: u64::MAX - wanted.scene.revision() }, query)
             }
-            let cosines = raster.values.iter().zip(alpha);
-            let colours = cosines.map(|(cosine, alpha)| {
-                let cosine = if *alpha > 0.0 { cosine / alpha } else { 0.0 };
-                crate::features::colour::ColourScale::Depths.colour(cosine).0.map(|value| f32::from(value) / 255.0)
-            });
-            (times_alpha(colours.collect()), alpha.clone())
-        }
-    })
+            (Some(_), Some(cosines)) => {
+                Shown::Cosine(Numbers { values: Values { dim: 1, values: &cosines.values }, id: cosines.id })
+            }
+            _ => Shown::Colour,
+        },
+        _ => Shown::Colour,
+    }
 }
 
-fn coloured(wanted: &Wanted, prepared: &Prepared, raster: &Raster) -> ColorImage {
-    let of_mode = of_mode(wanted, prepared, raster);
-    // A mode without an answer yet (similarity to nothing) shows the colours, or nothing.
-    let colour = |pixel: usize| raster.colour.as_chunks::<3>().0.get(pixel).copied().unwrap_or_default();
-    let share = if of_mode.is_some() { wanted.share } else { 0.0 };
-    let pixels = (0..raster.width * raster.height).map(|pixel| {
-        let (mut premultiplied, mut alpha) = (colour(pixel), raster.alpha[pixel]);
-        if let Some((colours, covered)) = &of_mode {
-            premultiplied = std::array::from_fn(|at| share * colours[pixel][at] + (1.0 - share) * premultiplied[at]);
-            alpha = share * covered[pixel] + (1.0 - share) * alpha;
-        }
-        let byte = |value: f32| (value * 255.0).round().clamp(0.0, 255.0) as u8;
-        match wanted.background {
-            Some(behind) => {
-                let [r, g, b] = std::array::from_fn(|at| byte(premultiplied[at] + (1.0 - alpha) * behind[at]));
-                egui::Color32::from_rgb(r, g, b)
-            }
-            None => {
-                let [r, g, b] = premultiplied.map(|value| byte(value.min(alpha)));
-                egui::Color32::from_rgba_premultiplied(r, g, b, byte(alpha))
-            }
-        }
-    });
-    ColorImage::new([raster.width, raster.height], pixels.collect())
+fn here((width, height): (u32, u32), pixels: &[[u8; 4]]) -> Pictured {
+    let pixels = pixels.iter().map(|[r, g, b, a]| Color32::from_rgba_premultiplied(*r, *g, *b, *a));
+    Pictured::Here(ColorImage::new([width as usize, height as usize], pixels.collect()))
 }

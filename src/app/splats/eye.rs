@@ -2,6 +2,7 @@
 
 use glam::{DVec2, DVec3};
 
+use super::path::Pose;
 use super::settings::Up;
 use crate::splats::SplatError;
 use crate::splats::camera::{Camera, Orbit};
@@ -66,6 +67,30 @@ impl Eye {
 
     pub(super) fn distance(&self) -> f64 {
         self.orbit.distance
+    }
+
+    /// Of the scene, world units.
+    pub(super) fn size(&self) -> f64 {
+        self.size
+    }
+
+    /// How far ahead of a camera what is looked at now lies: there the eye goes around it.
+    pub(super) fn distance_ahead(&self, camera: &Camera) -> f64 {
+        let ahead = camera.to_camera(self.orbit.target).z;
+        if ahead > 0.05 * self.size { ahead } else { 0.5 * self.size }
+    }
+
+    /// Where it is and what it looks at.
+    pub(super) fn pose(&self) -> Pose {
+        Pose { eye: self.orbit.eye(), target: self.orbit.target, up: self.orbit.up, fov: self.fov }
+    }
+
+    /// Stands as a pose says.
+    pub(super) fn take(&mut self, pose: &Pose, up: Up) {
+        if let Ok(camera) = pose.camera((100, 100)) {
+            self.stand_at(&camera, (pose.eye - pose.target).length().max(1e-9), up);
+            self.fov = pose.fov;
+        }
     }
 
     /// Turns around the target, radians.

@@ -1,13 +1,12 @@
-//! Scenes in and pictures out, on threads of their own.
+//! Scenes in, on threads of their own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use egui::Context;
-use image::{GrayImage, RgbImage};
 
-use super::drawing::{Painter, Renderer};
+use super::cameras::beside;
 use crate::app::Glassbox;
 use crate::app::background::Background;
 use crate::app::lens::LensKind;
@@ -15,24 +14,31 @@ use crate::app::notices::Level;
 use crate::app::opening::Purpose;
 use crate::engine::memory;
 use crate::nets::watcher::Cancelled;
-use crate::picture::encode::{SaveOptions, save};
+use crate::splats::SplatObserver;
 use crate::splats::camera::Camera;
-use crate::splats::gaussians::Gaussians;
-use crate::splats::io::{self, OpenOptions, cameras};
-use crate::splats::{SplatObserver, Unobserved};
+use crate::splats::gaussians::{Bounds, Gaussians};
+use crate::splats::io::cameras::NamedCamera;
+use crate::splats::io::{self, OpenOptions};
 
 /// An open scene.
+#[derive(Clone)]
 pub(super) struct Scene {
     pub(super) name: String,
+    pub(super) path: PathBuf,
     pub(super) gaussians: Arc<Gaussians>,
     pub(super) format: &'static str,
     /// Where the first of the cameras beside the file stands, and how far what it looks at is.
     pub(super) first: Option<(Camera, f64)>,
+    /// The box that is framed: from the first to the ninety-ninth percent of the centres.
+    pub(super) robust: Bounds,
+    /// The cameras beside the file, and where their photographs are looked for.
+    pub(super) cameras: Vec<NamedCamera>,
+    pub(super) photographs: Option<PathBuf>,
 }
 
-/// The first camera of `NAME.cameras.json` beside a scene, and how far the Gaussians in the middle of its picture are.
-fn first_camera(path: &Path, scene: &Gaussians) -> Option<(Camera, f64)> {
-    let camera = cameras::open(&path.with_extension("cameras.json"), None).ok()?.cameras.first()?.camera;
+/// The first of the cameras beside a scene, and how far the Gaussians in the middle of its picture are.
+fn first_camera(cameras: &[NamedCamera], scene: &Gaussians) -> Option<(Camera, f64)> {
+    let camera = cameras.first()?.camera;
     let middle = glam::DVec2::new(f64::from(camera.width), f64::from(camera.height)) / 2.0;
     let depths = scene.positions().iter().filter_map(|position| {
         let point = glam::DVec3::from(position.map(f64::from));
@@ -103,9 +109,19 @@ impl Glassbox {
             let opened = io::open(&path, &options, &*of_thread).map_err(|error| error.to_string());
             ctx.request_repaint();
             let opened = opened?;
-            let first = first_camera(&path, &opened.scene);
-            let scene =
-                Scene { name: of_scene, gaussians: Arc::new(opened.scene), format: opened.format.name(), first };
+            let (cameras, photographs) = beside(&path);
+            let first = first_camera(&cameras, &opened.scene);
+            let robust = opened.scene.robust_bounds();
+            let scene = Scene {
+                name: of_scene,
+                path,
+                gaussians: Arc::new(opened.scene),
+                format: opened.format.name(),
+                first,
+                robust,
+                cameras,
+                photographs,
+            };
             Ok((scene, opened.notes))
         });
         self.splats.opening = Some(Opening { name, progress, task });
@@ -138,11 +154,8 @@ impl Glassbox {
                 if !notes.is_empty() {
                     self.notices.explain(Level::Info, format!("Opened {name}"), notes.join(" "));
                 }
-                let lens = &mut self.splats;
-                lens.shape.forget();
-                (lens.query, lens.hit, lens.asked, lens.last, lens.fault) = (None, None, None, None, None);
-                lens.texture = None;
-                lens.scene = Some(scene);
+                self.settings.now.splats.remember(&scene.path);
+                self.splats.show_scene(scene);
                 self.see_as_opened();
             }
             Err(sentence) => {
@@ -163,57 +176,5 @@ impl Glassbox {
             ctx.request_repaint();
             Ok(choice)
         });
-    }
-
-    /// The name of a picture of the scene.
-    pub(in crate::app) fn suggested_view(&self) -> Option<String> {
-        let scene = self.splats.scene.as_ref()?;
-        let stem = Path::new(&scene.name).file_stem()?.to_string_lossy().into_owned();
-        Some(format!("{stem} - view.png"))
-    }
-
-    pub(super) fn ask_where_to_export_the_view(&mut self, ctx: &Context) {
-        let Some(suggested) = self.suggested_view() else { return };
-        let (dialogs, ctx) = (Arc::clone(self.dialogs()), ctx.clone());
-        let folder = self.settings.now.folder.clone();
-        self.ask_for_file(Purpose::View, move || {
-            let choice = dialogs.save(folder.as_deref(), &suggested, &[("PNG", &["png"])]);
-            ctx.request_repaint();
-            Ok(choice)
-        });
-    }
-
-    /// Draws the view anew at the size that was chosen, on the processor, which is exact, and writes it.
-    pub(in crate::app) fn export_view_to(&mut self, ctx: &Context, path: PathBuf) {
-        let lens = &self.splats;
-        let Some(drawn) = &lens.last else { return };
-        let (width, height) = (f64::from(drawn.camera.width), f64::from(drawn.camera.height));
-        let scale = lens.export_side / width.max(height);
-        let side = |side: f64| ((side * scale).round() as u32).max(1);
-        let Ok(camera) = lens.eye.camera((side(width), side(height))) else { return };
-        let Some(mut wanted) = lens.wanted(&self.settings.now.splats, camera) else { return };
-        wanted.renderer = Renderer::Cpu;
-        let [r, g, b, _] = crate::app::theme::palette(ctx).canvas.to_array();
-        wanted.background = (!lens.clear).then(|| [r, g, b].map(|value| f32::from(value) / 255.0));
-        let ctx = ctx.clone();
-        self.set_exporting(Background::start("export a view", move || {
-            let drawn = Painter::new(None).paint(&wanted, &Unobserved).map_err(|error| error.to_string());
-            let written = drawn.and_then(|drawn| {
-                let [width, height] = drawn.image.size;
-                let straight: Vec<[u8; 4]> =
-                    drawn.image.pixels.iter().map(|pixel| pixel.to_srgba_unmultiplied()).collect();
-                let size = (width as u32, height as u32);
-                let at = |x: u32, y: u32| straight[y as usize * width + x as usize];
-                let rgb = RgbImage::from_fn(size.0, size.1, |x, y| image::Rgb([at(x, y)[0], at(x, y)[1], at(x, y)[2]]));
-                let alpha = wanted
-                    .background
-                    .is_none()
-                    .then(|| GrayImage::from_fn(size.0, size.1, |x, y| image::Luma([at(x, y)[3]])));
-                save(&path, &rgb, alpha.as_ref(), &SaveOptions::default()).map_err(|error| error.to_string())
-            });
-            ctx.request_repaint();
-            let saved = written?;
-            Ok(std::iter::once(format!("Exported {}", path.display())).chain(saved.notes).collect())
-        }));
     }
 }

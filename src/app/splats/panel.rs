@@ -1,62 +1,19 @@
-//! The panel at the right: what is shown, how the eye sees, what the scene is made of, who draws, and export.
+//! The panel at the right: the scene, what is shown, how the eye sees, who draws, and export. What selects and the cameras
+//! are in `selection_panel`.
+
+use std::path::PathBuf;
 
 use egui::{ScrollArea, Ui};
 
+use super::Asker;
+use super::acts::SplatAct;
 use super::drawing::{Mode, Renderer};
 use super::settings::Up;
 use crate::app::Glassbox;
 use crate::app::icons::Icon;
 use crate::app::theme::space;
-use crate::app::widgets::buttons::{TextButton, hint, rule, section, segmented, toggle};
-use crate::app::widgets::histogram;
+use crate::app::widgets::buttons::{IconButton, TextButton, hint, rule, section, segmented, toggle};
 use crate::app::widgets::sliders::{Scale, labelled, stepper};
-use crate::splats::gaussians::Gaussians;
-
-/// Bars of a histogram.
-const BARS: usize = 32;
-
-/// How opacities and sizes of the open scene are spread.
-#[derive(Debug, Default)]
-pub(super) struct ShapeOf {
-    scene: Option<u64>,
-    opacity: Vec<f32>,
-    scale: Vec<f32>,
-    /// The smallest and largest of the sizes shown, world units.
-    sizes: (f32, f32),
-}
-
-impl ShapeOf {
-    pub(super) fn forget(&mut self) {
-        self.scene = None;
-    }
-
-    /// Of a sample of the scene, so that it never takes long.
-    fn look(&mut self, scene: &Gaussians) {
-        if self.scene == Some(scene.revision()) {
-            return;
-        }
-        let step = scene.len().div_ceil(100_000);
-        let chosen: Vec<usize> = (0..scene.len()).step_by(step).collect();
-        let share = |values: &[f32]| -> Vec<f32> {
-            let mut bars = vec![0.0; BARS];
-            for value in values {
-                bars[((value * BARS as f32) as usize).min(BARS - 1)] += 1.0 / values.len() as f32;
-            }
-            bars
-        };
-        let opacities: Vec<f32> = chosen.iter().map(|index| scene.opacity(*index)).collect();
-        self.opacity = share(&opacities);
-        let mean = |index: &usize| scene.log_scales()[*index].iter().map(|scale| scale.max(-30.0)).sum::<f32>() / 3.0;
-        let scales: Vec<f32> = chosen.iter().map(mean).collect();
-        let (low, high) = crate::features::colour::percentiles(scales.clone(), 1.0, 99.0);
-        let extent = (high - low).max(1e-6);
-        let placed: Vec<f32> = scales.iter().map(|scale| ((scale - low) / extent).clamp(0.0, 1.0)).collect();
-        self.scale = share(&placed);
-        self.sizes = (low.exp(), high.exp());
-        self.scene = Some(scene.revision());
-    }
-}
-
 impl Glassbox {
     pub(in crate::app) fn splats_panel(&mut self, ui: &mut Ui) {
         ScrollArea::vertical().auto_shrink([false, false]).id_salt("splats").show(ui, |ui| {
@@ -68,20 +25,37 @@ impl Glassbox {
             rule(ui);
             self.mode_section(ui);
             rule(ui);
+            self.selection_section(ui);
+            rule(ui);
             self.eye_section(ui);
             rule(ui);
-            self.shape_section(ui);
+            self.cameras_section(ui);
+            rule(ui);
+            self.path_section(ui);
             rule(ui);
             self.export_section(ui);
+            rule(ui);
+            self.renderer_section(ui);
         });
     }
 
     fn scene_section(&mut self, ui: &mut Ui) {
         let name = self.splats.scene.as_ref().map_or("No scene", |scene| scene.name.as_str()).to_owned();
         let mut open = false;
-        section(ui, &name, |ui| open = TextButton::new("Open a scene…").icon(Icon::Open).show(ui).clicked());
+        let mut again = None;
+        section(ui, &name, |ui| {
+            open = TextButton::new("Open a scene…").icon(Icon::Open).show(ui).clicked();
+            let recent = &self.settings.now.splats.recent;
+            if recent.len() > 1 || (self.splats.scene.is_none() && !recent.is_empty()) {
+                let button = IconButton::new(Icon::Restore, "Scenes opened before").show(ui);
+                egui::Popup::menu(&button).show(|ui| again = recent_scenes(ui, recent));
+            }
+        });
         if open {
             self.ask_for_a_scene(ui.ctx());
+        }
+        if let Some(path) = again {
+            self.open_scene(ui.ctx(), path);
         }
         if let Some(scene) = &self.splats.scene {
             let gaussians = &scene.gaussians;
@@ -107,13 +81,72 @@ impl Glassbox {
         if choice.mode == Mode::Clusters {
             stepper(ui, "Clusters", &mut choice.clusters, 2..=64);
         }
+        self.analysis_section(ui);
         if self.waits_for_a_point() {
             hint(ui, "Click a point of the scene to see what is like it.");
         }
+        self.link_section(ui);
         let choice = &mut self.settings.now.splats;
         if choice.mode != Mode::Colour {
             let scale = Scale::new(0.0..=1.0, 1.0, 0.01, 2);
             labelled(ui, "Over colours", "How much of this lies over the colours.", &mut choice.share, &scale);
+        }
+    }
+
+    /// What joins the scene to the open picture.
+    fn link_section(&mut self, ui: &mut Ui) {
+        let choice = &mut self.settings.now.splats;
+        let mode = choice.mode;
+        if mode == Mode::Pca && self.splats.shared.is_some() {
+            let help = "The basis and ranges of the picture's components, so that a thing has one colour in both";
+            toggle(ui, &mut choice.shared_basis, "Colours of the Features lens", help);
+        }
+        if mode == Mode::Similarity
+            && let Some(query) = &self.splats.query
+        {
+            let words = match query.of {
+                Asker::Gaussian => "Compared with the point that was clicked.",
+                Asker::Picture => "Compared with what is held in the Features lens.",
+            };
+            hint(ui, words);
+            if self.lenses_are_linked() {
+                let show = TextButton::new("Show it on the picture").icon(Icon::Features).quiet().show(ui);
+                if show.on_hover_text("The open picture, by its likeness to this").clicked() {
+                    self.show_query_on_picture();
+                }
+            }
+        }
+        if matches!(mode, Mode::Pca | Mode::Similarity)
+            && let Some(words) = self.why_not_linked()
+        {
+            hint(ui, words);
+        }
+    }
+
+    /// What is worked out of the features now, or why it is not there.
+    fn analysis_section(&mut self, ui: &mut Ui) {
+        let lens = &mut self.splats;
+        let mode = self.settings.now.splats.mode;
+        if let Some((stage, _)) = lens.analysis.now_running() {
+            ui.horizontal(|ui| {
+                hint(ui, format!("{stage}…"));
+                if TextButton::new("Stop mapping").icon(Icon::Stop).quiet().show(ui).clicked() {
+                    lens.analysis.stop();
+                }
+            });
+            return;
+        }
+        let [components, clusters] = lens.analysis.faults();
+        let fault = match mode {
+            Mode::Pca => components,
+            Mode::Clusters => clusters,
+            _ => None,
+        };
+        if let Some(fault) = fault.map(str::to_owned) {
+            hint(ui, fault);
+            if TextButton::new("Map the features").quiet().show(ui).clicked() {
+                lens.analysis.try_again();
+            }
         }
     }
 
@@ -136,17 +169,12 @@ impl Glassbox {
         hint(ui, format!("{:.2} from the target", self.splats.eye.distance()));
     }
 
-    fn shape_section(&mut self, ui: &mut Ui) {
-        let lens = &mut self.splats;
-        if let Some(scene) = &lens.scene {
-            lens.shape.look(&scene.gaussians);
+    fn renderer_section(&mut self, ui: &mut Ui) {
+        section(ui, "Drawn by", |_| {});
+        let all = [(Renderer::Automatic, "Automatic"), (Renderer::Gpu, "GPU"), (Renderer::Cpu, "CPU")];
+        segmented(ui, "Drawn by", &mut self.settings.now.splats.renderer, &all);
+        if let Some(scene) = &self.splats.scene {
             let made = scene.gaussians.antialiased();
-            section(ui, "Gaussians", |_| {});
-            hint(ui, "Opacity, from clear to solid");
-            histogram::spread(ui, "Histogram of opacity", &lens.shape.opacity);
-            let (low, high) = lens.shape.sizes;
-            hint(ui, format!("Size, from {low:.2e} to {high:.2e}"));
-            histogram::spread(ui, "Histogram of size", &lens.shape.scale);
             let choice = &mut self.settings.now.splats;
             let mut on = choice.antialiased.unwrap_or(made);
             let help =
@@ -155,19 +183,52 @@ impl Glassbox {
                 choice.antialiased = (on != made).then_some(on);
             }
         }
-        hint(ui, "Drawn by");
-        let all = [(Renderer::Automatic, "Automatic"), (Renderer::Gpu, "GPU"), (Renderer::Cpu, "CPU")];
-        segmented(ui, "Drawn by", &mut self.settings.now.splats.renderer, &all);
     }
 
     fn export_section(&mut self, ui: &mut Ui) {
-        section(ui, "Picture of this view", |_| {});
+        section(ui, "Pictures", |_| {});
         let scale = Scale::new(256.0..=8192.0, 1920.0, 64.0, 0).suffix(" px");
-        labelled(ui, "Longer side", "Of the exported picture.", &mut self.splats.export_side, &scale);
-        toggle(ui, &mut self.splats.clear, "Transparent background", "Nothing behind the scene");
-        let ready = self.splats.last.is_some();
-        if TextButton::new("Export the view…").icon(Icon::Export).enabled(ready).show(ui).clicked() {
-            self.ask_where_to_export_the_view(ui.ctx());
+        let export = &mut self.splats.export;
+        labelled(ui, "Longer side", "Of the exported pictures.", &mut export.side, &scale);
+        let all = [
+            (None, "View"),
+            (Some((16, 9)), "16:9"),
+            (Some((4, 3)), "4:3"),
+            (Some((1, 1)), "1:1"),
+            (Some((9, 16)), "9:16"),
+        ];
+        segmented(ui, "Shape of the pictures", &mut export.shape, &all);
+        toggle(ui, &mut export.clear, "Transparent background", "Nothing behind the scene");
+        let scale = Scale::new(2.0..=600.0, 60.0, 1.0, 0);
+        labelled(ui, "Pictures of a flight", "Of a turntable, or along the path.", &mut export.frames, &scale);
+        if let Some((width, height)) = self.splats.export_size() {
+            hint(ui, format!("{width} × {height}"));
+        }
+        let mut asked = None;
+        for (icon, act) in [
+            (Icon::Export, SplatAct::ExportView),
+            (Icon::Turntable, SplatAct::ExportTurntable),
+            (Icon::Camera, SplatAct::ExportPath),
+        ] {
+            let enabled = self.splats.can(act);
+            if TextButton::new(act.title()).icon(icon).enabled(enabled).show(ui).clicked() {
+                asked = Some(act);
+            }
+        }
+        if let Some(act) = asked {
+            self.act_on_scene(ui.ctx(), act);
         }
     }
+}
+
+/// Scenes that were opened before; the one that was chosen.
+pub(super) fn recent_scenes(ui: &mut Ui, recent: &[PathBuf]) -> Option<PathBuf> {
+    let mut chosen = None;
+    for path in recent {
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        if ui.button(&name).on_hover_text(path.display().to_string()).clicked() {
+            chosen = Some(path.clone());
+        }
+    }
+    chosen
 }

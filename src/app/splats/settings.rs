@@ -1,5 +1,7 @@
 //! What the person chose in the Splats lens, kept between runs of the program.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use super::drawing::{Mode, Renderer};
@@ -30,6 +32,28 @@ pub(crate) struct SplatSettings {
     /// The antialiased filter or the classic one; what the scene was made for if `None`.
     pub(crate) antialiased: Option<bool>,
     pub(crate) renderer: Renderer,
+    /// Components are those of the Features lens, where they fit.
+    pub(crate) shared_basis: bool,
+    /// The cameras of the photographs are drawn.
+    pub(crate) frustums: bool,
+    /// Scenes opened last, newest first.
+    pub(crate) recent: Vec<PathBuf>,
+}
+
+/// So many scenes are remembered.
+const RECENT: usize = 8;
+
+impl SplatSettings {
+    /// Puts a scene in front of those that were opened.
+    pub(crate) fn remember(&mut self, path: &Path) {
+        self.recent.retain(|known| known != path);
+        self.recent.insert(0, path.to_owned());
+        self.recent.truncate(RECENT);
+    }
+
+    pub(crate) fn show_similarity(&mut self) {
+        self.mode = Mode::Similarity;
+    }
 }
 
 impl Default for SplatSettings {
@@ -42,6 +66,9 @@ impl Default for SplatSettings {
             fov: 45.0,
             antialiased: None,
             renderer: Renderer::Automatic,
+            shared_basis: false,
+            frustums: false,
+            recent: Vec::new(),
         }
     }
 }

@@ -6,14 +6,18 @@ use egui::{
 };
 use glam::{DVec2, DVec3};
 
+use super::acts::Tool;
+use super::brush::part_of;
 use super::drawing::Mode;
+use super::picking::For;
 use crate::app::Glassbox;
 use crate::app::icons::Icon;
 use crate::app::theme::{self, palette, radius, space};
 use crate::app::widgets::buttons::{IconButton, TextButton, hint};
 use crate::app::widgets::progress;
+use crate::engine::jobs::splats::modes;
 
-const HELP: [(&str, &str); 9] = [
+const HELP: [(&str, &str); 12] = [
     ("Drag", "Turn around the target"),
     ("Right drag, Shift drag", "Shift the view"),
     ("Wheel, pinch", "Come nearer to what is under the pointer"),
@@ -23,6 +27,9 @@ const HELP: [(&str, &str); 9] = [
     ("Arrow keys", "Turn"),
     ("+  −", "Nearer, farther"),
     ("F", "See the whole scene"),
+    ("Shift B, V", "Select with a brush, move again"),
+    (",  .", "Look through the cameras, one by one"),
+    ("K, Shift K", "Add this view to the path, play it"),
 ];
 
 impl Glassbox {
@@ -37,19 +44,79 @@ impl Glassbox {
             self.no_scene(ui);
             return;
         }
-        let rect = ui.available_rect_before_wrap();
+        self.fly_along_the_path(ui);
+        let rect = self.beside_the_photograph(ui, ui.available_rect_before_wrap());
         let scale = ui.pixels_per_point();
         let side = |points: f32| (points * scale).round().clamp(16.0, 4096.0) as u32;
-        self.move_the_eye(ui, rect);
+        let clicked = self.move_the_eye(ui, rect);
         self.ask_for_picture(ui.ctx(), (side(rect.width()), side(rect.height())));
-        let Some(texture) = &self.splats.texture else { return };
+        let lens = &self.splats;
+        let Some(texture) = lens.native.or_else(|| lens.texture.as_ref().map(egui::TextureHandle::id)) else { return };
         let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-        ui.painter().image(texture.id(), rect, uv, Color32::WHITE);
+        ui.painter().image(texture, rect, uv, Color32::WHITE);
+        self.crop_box(ui, rect);
+        // A camera that was clicked is looked through; else the point is what is asked about.
+        if !self.frustums(ui, rect, clicked)
+            && let Some(at) = clicked
+        {
+            self.splats.pick(ui.ctx(), For::Ask, part_of(rect)(at));
+        }
         self.mark_hit(ui, rect);
+        self.brush_circle(ui, rect);
+        self.scene_tools(ui, rect);
         self.view_buttons(ui, rect);
         if self.splats.help {
             self.view_help(ui, rect);
         }
+    }
+
+    /// While the path is played the eye is where it leads.
+    fn fly_along_the_path(&mut self, ui: &Ui) {
+        let now = ui.input(|i| i.time);
+        if let Some(pose) = self.splats.path.now(now) {
+            self.splats.eye.take(&pose, self.settings.now.splats.up);
+            self.settings.now.splats.fov = pose.fov.to_degrees();
+            ui.ctx().request_repaint();
+        }
+    }
+
+    /// The photograph of the camera that is looked through, at the left; what is left for the scene.
+    fn beside_the_photograph(&mut self, ui: &mut Ui, whole: Rect) -> Rect {
+        let Some(photo) = self.photo() else { return whole };
+        let (words, texture) = match photo {
+            Ok(texture) => (String::new(), Some((texture.id(), texture.size_vec2()))),
+            Err(sentence) => (sentence.to_owned(), None),
+        };
+        let p = palette(ui.ctx());
+        let Some((texture, size)) = texture else {
+            let words = ui.painter().layout(words, theme::small(), p.muted, whole.width() - 2.0 * space::L);
+            ui.painter().galley(whole.left_bottom() + vec2(space::M, -space::M - words.size().y), words, p.muted);
+            return whole;
+        };
+        let (left, right) = whole.split_left_right_at_fraction(0.5);
+        let scale = (left.width() / size.x).min(left.height() / size.y);
+        let place = Rect::from_center_size(left.center(), size * scale);
+        let uv = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
+        ui.painter().image(texture, place, uv, Color32::WHITE);
+        let seen = ui.interact(left, ui.scope_id().with("photograph"), Sense::hover());
+        let name = self.splats.cameras.looked_through().map_or_else(String::new, |(_, named)| named.name.clone());
+        seen.widget_info(|| WidgetInfo::labeled(Role::Image, true, format!("Photograph {name}")));
+        ui.painter().vline(left.right(), whole.y_range(), Stroke::new(1.0, p.line));
+        egui::Area::new(egui::Id::unique("close the photograph"))
+            .order(egui::Order::Middle)
+            .fixed_pos(left.left_top() + vec2(space::M, space::M))
+            .show(ui.ctx(), |ui| {
+                let frame = egui::Frame::new().fill(p.panel).stroke(p.outline()).inner_margin(3);
+                frame.corner_radius(CornerRadius::same(radius::CARD)).show(ui, |ui| {
+                    let close = IconButton::new(Icon::Close, "Close the photograph").shortcut(Some("Esc".to_owned()));
+                    if close.show(ui).clicked() {
+                        self.splats.cameras.leave();
+                    }
+                });
+            });
+        // The camera's own shape, so that both show the same.
+        let side = Rect::from_center_size(right.center(), size * scale);
+        if side.width() >= 64.0 && side.height() >= 64.0 { side.intersect(right) } else { right }
     }
 
     fn scene_on_its_way(&mut self, ui: &mut Ui, name: &str, fraction: Option<f32>) {
@@ -79,6 +146,14 @@ impl Glassbox {
             if TextButton::new("Open a scene…").icon(Icon::Open).primary().tall().show(ui).clicked() {
                 self.ask_for_a_scene(ui.ctx());
             }
+            let recent = self.settings.now.splats.recent.clone();
+            if !recent.is_empty() {
+                ui.add_space(space::M);
+                hint(ui, "Opened before");
+                if let Some(path) = super::panel::recent_scenes(ui, &recent) {
+                    self.open_scene(ui.ctx(), path);
+                }
+            }
             if let Some(sample) = self.splats.sample.clone() {
                 ui.add_space(space::S);
                 if TextButton::new("Open the sample scene").quiet().show(ui).clicked() {
@@ -88,7 +163,8 @@ impl Glassbox {
         });
     }
 
-    fn move_the_eye(&mut self, ui: &mut Ui, rect: Rect) {
+    /// Moves the eye, or the brush; gives the place that was clicked.
+    fn move_the_eye(&mut self, ui: &mut Ui, rect: Rect) -> Option<Pos2> {
         let response = ui.allocate_rect(rect, Sense::click_and_drag());
         let told = self.told_of_hit();
         response.widget_info(|| {
@@ -103,19 +179,26 @@ impl Glassbox {
         let height = f64::from(rect.height());
         let part = |delta: egui::Vec2| DVec2::new(f64::from(delta.x) / height, f64::from(delta.y) / height);
         let shift = ui.input(|i| i.modifiers.shift);
-        if response.dragged() {
+        let place = part_of(rect);
+        let brushes = lens.tool == Tool::Brush;
+        if brushes {
+            lens.brush(ui, &response, rect, &place);
+        }
+        if response.dragged() && !(brushes && response.dragged_by(PointerButton::Primary)) {
             let by = part(response.drag_delta());
-            if shift || !response.dragged_by(PointerButton::Primary) {
+            let turns = if brushes { PointerButton::Secondary } else { PointerButton::Primary };
+            if shift || !response.dragged_by(turns) {
                 lens.eye.shift(-by);
             } else {
                 lens.eye.turn(-3.0 * by.x, 3.0 * by.y);
             }
+            lens.path.stop();
         }
-        let place = |at: Pos2| pos2((at.x - rect.left()) / rect.width(), (at.y - rect.top()) / rect.height());
-        let pointer = response.hover_pos().map(place);
+        let pointer = response.hover_pos().map(&place);
         if let Some(at) = pointer {
-            if lens.hit.as_ref().is_none_or(|hit| hit.at != at) && !response.dragged() {
-                lens.hit = lens.hit_at(at);
+            if lens.picked != Some(at) && !response.dragged() {
+                lens.picked = Some(at);
+                lens.pick(ui.ctx(), For::Hover, at);
             }
             let (scroll, zoom) = ui.input(|i| (f64::from(i.smooth_scroll_delta.y), f64::from(i.zoom_delta())));
             let factor = (-scroll / 300.0).exp() / zoom;
@@ -123,14 +206,13 @@ impl Glassbox {
                 lens.eye.approach(factor, lens.hit.as_ref().map(|hit| hit.point));
             }
         }
-        if response.double_clicked()
-            && let Some(hit) = lens.hit.clone()
-        {
-            lens.eye.focus(hit.point);
-        } else if response.clicked()
-            && let Some(hit) = lens.hit.clone()
-        {
-            self.ask_about(hit.nearest);
+        let mut clicked = None;
+        if let Some(at) = response.interact_pointer_pos().filter(|_| !brushes) {
+            if response.double_clicked() {
+                lens.pick(ui.ctx(), For::Focus, place(at));
+            } else if response.clicked() {
+                clicked = Some(at);
+            }
         }
         if response.has_focus() {
             self.keys(ui, &response);
@@ -140,16 +222,8 @@ impl Glassbox {
         if response.has_focus() {
             ui.painter().rect_stroke(rect.shrink(1.0), 0, palette(ui.ctx()).focus_ring(), StrokeKind::Inside);
         }
-        response.on_hover_cursor(CursorIcon::Grab);
-    }
-
-    /// Makes the features of a Gaussian what similarity is asked about.
-    fn ask_about(&mut self, index: usize) {
-        let lens = &mut self.splats;
-        let features = lens.scene.as_ref().and_then(|scene| scene.gaussians.features());
-        if let Some(features) = features {
-            lens.query = Some((index, features.of(index).into()));
-        }
+        response.on_hover_cursor(if brushes { CursorIcon::Crosshair } else { CursorIcon::Grab });
+        clicked
     }
 
     /// Keys that move the eye, by their places on the keyboard.
@@ -186,12 +260,10 @@ impl Glassbox {
         if fly != DVec3::ZERO || turn != (0.0, 0.0) {
             ui.ctx().request_repaint();
         }
+        super::brush::resize(lens, ui.ctx());
         if enter {
             // Without a pointer the middle is what is pointed at.
-            self.splats.hit = self.splats.hit_at(pos2(0.5, 0.5));
-            if let Some(hit) = self.splats.hit.clone() {
-                self.ask_about(hit.nearest);
-            }
+            self.splats.pick(ui.ctx(), For::Ask, pos2(0.5, 0.5));
         }
     }
 
@@ -201,11 +273,18 @@ impl Glassbox {
         let (Some(hit), Some(scene)) = (&lens.hit, &lens.scene) else { return String::new() };
         let [x, y, z] = hit.point.to_array();
         let mut words = format!("x {x:.2}  y {y:.2}  z {z:.2}   {:.2} away", hit.depth);
-        if let (Some(features), Some((_, query))) = (scene.gaussians.features(), &lens.query) {
-            let cosine = crate::engine::jobs::splats::modes::cosines(features.of(hit.nearest), features.dim, query);
+        let gaussians = &scene.gaussians;
+        if let (Some(features), Some(query)) = (gaussians.features(), &lens.query)
+            && query.features.len() == features.dim
+        {
+            let cosine = modes::cosines(features.of(hit.nearest), features.dim, &query.features);
             if let Some(cosine) = cosine.first() {
                 words += &format!("   cosine {cosine:.2}");
             }
+        }
+        let clusters = lens.analysis.clusters(gaussians.revision());
+        if let Some(label) = clusters.and_then(|clusters| clusters.label(hit.nearest)) {
+            words += &format!("   cluster {}", label + 1);
         }
         words
     }
@@ -284,7 +363,7 @@ impl Glassbox {
     pub(in crate::app) fn frame_scene(&mut self) {
         let lens = &mut self.splats;
         if let Some(scene) = &lens.scene {
-            lens.eye.frame(&scene.gaussians.robust_bounds(), self.settings.now.splats.up);
+            lens.eye.frame(&scene.robust, self.settings.now.splats.up);
         }
     }
 

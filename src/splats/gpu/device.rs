@@ -94,6 +94,13 @@ impl Gpu {
         }
     }
 
+    /// Waits until everything that was submitted is done.
+    pub(super) fn finish(&self) -> Result<(), SplatError> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.queue.on_submitted_work_done(move || drop(sender.send(Ok(()))));
+        self.wait(&receiver)
+    }
+
     /// Waits until a mapped buffer is there. Others may use the device meanwhile.
     pub(super) fn wait(
         &self,

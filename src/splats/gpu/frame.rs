@@ -40,15 +40,38 @@ impl Own {
     }
 }
 
+/// Numbers of the view.
+pub(super) const VIEW: usize = 44;
+
+/// What Gaussians are drawn as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Body {
+    /// Their standard deviations are multiplied by this.
+    pub(super) spread: f32,
+    /// The opacity of all of them, if it is above 0.
+    pub(super) solid: f32,
+}
+
+impl Body {
+    /// As they are.
+    pub(super) const OWN: Self = Self { spread: 1.0, solid: 0.0 };
+}
+
 /// The view as shaders/common/splats.wgsl has it.
-pub(super) fn view_uniform(request: &RasterRequest<'_>, scene_degree: usize, own: &Own, depth_scale: f32) -> [u32; 40] {
+pub(super) fn view_uniform(
+    request: &RasterRequest<'_>,
+    scene_degree: usize,
+    own: &Own,
+    depth_scale: f32,
+    body: Body,
+) -> [u32; VIEW] {
     let camera: &Camera = request.camera;
     let view = View::new(camera, request.filter);
     let rows = camera.axes().map(|row| row.as_vec3().to_array());
     let eye = camera.eye().to_array();
     let high = eye.map(|value| value as f32);
     let rest: [f32; 3] = std::array::from_fn(|axis| (eye[axis] - f64::from(high[axis])) as f32);
-    let mut words = [0u32; 40];
+    let mut words = [0u32; VIEW];
     let mut at = 0;
     let mut put = |values: &[f32], room: usize| {
         for (word, value) in words[at..].iter_mut().zip(values) {
@@ -71,7 +94,7 @@ pub(super) fn view_uniform(request: &RasterRequest<'_>, scene_degree: usize, own
     let degree = request.sh_degree.min(scene_degree) as u32;
     let coefficients = crate::splats::gaussians::sh_coefficients(scene_degree) as u32;
     let antialiased = u32::from(request.filter == Filter::Antialiased);
-    words[32..].copy_from_slice(&[
+    words[32..42].copy_from_slice(&[
         degree,
         coefficients,
         antialiased,
@@ -80,11 +103,13 @@ pub(super) fn view_uniform(request: &RasterRequest<'_>, scene_degree: usize, own
         at(own.depth),
         at(own.normal),
         depth_scale.to_bits(),
+        body.spread.to_bits(),
+        body.solid.to_bits(),
     ]);
     words
 }
 
-fn uniform(gpu: &Gpu, label: &str, words: &[u32]) -> wgpu::Buffer {
+pub(super) fn uniform(gpu: &Gpu, label: &str, words: &[u32]) -> wgpu::Buffer {
     let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
         size: (4 * words.len() as u64).next_multiple_of(16),
@@ -122,7 +147,12 @@ pub(super) struct Source {
 }
 
 impl<'a> Encoder<'a> {
-    pub(super) fn new(gpu: &'a Gpu, pipelines: &'a mut Pipelines, scene: &'a SceneOnDevice, view: &[u32; 40]) -> Self {
+    pub(super) fn new(
+        gpu: &'a Gpu,
+        pipelines: &'a mut Pipelines,
+        scene: &'a SceneOnDevice,
+        view: &[u32; VIEW],
+    ) -> Self {
         let view = uniform(gpu, "view", view);
         Self { gpu, pipelines, scene, view }
     }
@@ -143,6 +173,7 @@ impl<'a> Encoder<'a> {
                 &chunk.records,
                 &chunk.own,
                 &scene.keys[0],
+                &scene.selected,
             ];
             pass.set_bind_group(0, &bind(gpu, &layout, &buffers), &[]);
             pass.dispatch_workgroups(chunk.count.div_ceil(256) as u32, 1, 1);

@@ -2,13 +2,15 @@
 //!
 //! The decisions are those of spec/splats.md sections 0 to 5. [`device`] is a graphics device whose errors are values,
 //! `scene` a scene on it in chunks below its binding limit, `pipelines` the compiled shaders, `frame` the passes of one
-//! frame, `targets` the textures and the way back. Blending from behind has no end: what lies behind T = 10⁻⁴ is still
+//! frame, `targets` the textures and the way back; `show` colours a view on the device and leaves it there for the
+//! window. Blending from behind has no end: what lies behind T = 10⁻⁴ is still
 //! added, and counted. The median depth is not a sum; it comes from the CPU's tiles.
 
 pub mod device;
 mod frame;
 mod pipelines;
 mod scene;
+mod show;
 mod targets;
 #[cfg(test)]
 mod tests;
@@ -17,13 +19,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use device::Gpu;
-use frame::{Encoder, Own, Source, view_uniform};
+use frame::{Body, Encoder, Own, Source, VIEW, view_uniform};
 use pipelines::{DrawKey, MOST_TARGETS, Pipelines};
 use scene::SceneOnDevice;
+pub use show::{OnScreen, Shape};
 use targets::Targets;
 
 use super::gaussians::Gaussians;
 use super::raster::{Channels, Raster, RasterRequest, Rasteriser};
+use super::selection::Marks;
 use super::tiles;
 use super::{SplatError, SplatObserver};
 
@@ -47,6 +51,8 @@ pub struct GpuRasteriser {
     limit: u64,
     scene: Option<(Arc<Gaussians>, SceneOnDevice)>,
     targets: Option<Targets>,
+    /// What views for the window are made of, and those that are not looked at any more.
+    stage: Option<show::Stage>,
 }
 
 /// One pass over the sorted Gaussians.
@@ -65,7 +71,15 @@ impl GpuRasteriser {
     pub fn new(gpu: &Gpu, sums: Sums) -> Result<Self, SplatError> {
         let limits = gpu.limits();
         let limit = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        Ok(Self { gpu: gpu.clone(), pipelines: Pipelines::new(gpu)?, sums, limit, scene: None, targets: None })
+        Ok(Self {
+            gpu: gpu.clone(),
+            pipelines: Pipelines::new(gpu)?,
+            sums,
+            limit,
+            scene: None,
+            targets: None,
+            stage: None,
+        })
     }
 
     /// The same with buffers of at most so many bytes, as on a smaller device.
@@ -159,21 +173,22 @@ impl GpuRasteriser {
         let dim = request.channels.values.map_or(0, |values| values.dim);
         let passes = self.passes(&own, dim);
         let widest = passes.iter().map(|pass| pass.slots.len()).max().unwrap_or(1);
-        let targets = self.targets(size, widest)?;
+        let mut targets = self.targets(size, widest)?;
         let mut raster = Raster::empty(request);
-        let depth_scale = depth_scale(scene, request);
-        let view = view_uniform(request, on_device.degree, &own, depth_scale);
+        let depth_scale = on_device.depth_scale(request.camera);
+        let view = view_uniform(request, on_device.degree, &own, depth_scale, Body::OWN);
         let gpu = self.gpu.clone();
         observer.stage("Drawing", passes.len() + usize::from(request.channels.count));
         let mut sorted = false;
-        on_device.mark(&gpu, request.visible);
+        let visible = request.visible.map(|visible| Marks::where_(scene.len(), |index| visible[index]));
+        on_device.mark(&gpu, visible.as_ref(), None);
         for (index, pass) in passes.iter().enumerate() {
             observer.checkpoint()?;
             let stride = 3 * pass.slots.len();
             if let Some(values) = request.channels.values.filter(|_| pass.values) {
                 let range = 3 * pass.slots.start..dim.min(3 * pass.slots.end);
                 gpu.checked("values of each Gaussian", || {
-                    on_device.bring(&gpu, (values.values, dim), &range, stride);
+                    on_device.bring(&gpu, (values.values, dim), &range, stride, None);
                     Ok(())
                 })?;
             }
@@ -183,7 +198,7 @@ impl GpuRasteriser {
                 Source { values: false, stride: own.stride as usize, offset: 3 * pass.slots.start }
             };
             let key = DrawKey { targets: pass.slots.len(), format: targets.format, counts: false };
-            self.submit(on_device, &view, &targets, key, source, &mut sorted)?;
+            self.submit(on_device, &view, &mut targets, key, source, &mut sorted)?;
             let mut place = Placing { raster: &mut raster, own: &own, pass, dim, depth_scale };
             targets.read(&gpu, key.targets, &mut |target, pixel, value| place.take(target, pixel, value))?;
             observer.step(index + 1);
@@ -192,7 +207,7 @@ impl GpuRasteriser {
             observer.checkpoint()?;
             let key = DrawKey { targets: 1, format: targets.format, counts: true };
             let source = Source { values: false, stride: own.stride as usize, offset: 0 };
-            self.submit(on_device, &view, &targets, key, source, &mut sorted)?;
+            self.submit(on_device, &view, &mut targets, key, source, &mut sorted)?;
             targets.read(&gpu, 1, &mut |_, pixel, value| raster.count[pixel] = value[0] as u32)?;
         }
         // Σ w z becomes the expected depth.
@@ -207,8 +222,8 @@ impl GpuRasteriser {
     fn submit(
         &mut self,
         scene: &SceneOnDevice,
-        view: &[u32; 40],
-        targets: &Targets,
+        view: &[u32; VIEW],
+        targets: &mut Targets,
         key: DrawKey,
         source: Source,
         sorted: &mut bool,
@@ -221,7 +236,7 @@ impl GpuRasteriser {
                 frame.prepare(&mut encoder);
             }
             frame.draw(&mut encoder, key, &targets.views[..key.targets], source)?;
-            targets.copy(&mut encoder, key.targets);
+            targets.copy(&gpu, &mut encoder, key.targets);
             gpu.queue.submit([encoder.finish()]);
             Ok(())
         })
@@ -259,12 +274,4 @@ impl Placing<'_> {
             self.raster.normals[3 * pixel..3 * pixel + 3].copy_from_slice(&three);
         }
     }
-}
-
-/// What brings the depths of a scene to about 1, a power of two.
-fn depth_scale(scene: &Gaussians, request: &RasterRequest<'_>) -> f32 {
-    let bounds = scene.bounds();
-    let centre = glam::DVec3::from(bounds.centre().map(f64::from));
-    let farthest = (centre - request.camera.eye()).length() + f64::from(bounds.radius());
-    (-farthest.clamp(1e-30, 1e30).log2().ceil()).exp2() as f32
 }

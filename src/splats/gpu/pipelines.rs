@@ -5,6 +5,11 @@ use super::scene::RECORD_BYTES;
 use crate::splats::SplatError;
 
 const SPLATS: &str = include_str!("../../../shaders/common/splats.wgsl");
+const KEY: &str = include_str!("../../../shaders/common/key.wgsl");
+const SHADING: &str = include_str!("../../../shaders/common/shading.wgsl");
+const FOLD: &str = include_str!("../../../shaders/splat_fold.wgsl");
+const RANGE: &str = include_str!("../../../shaders/splat_range.wgsl");
+const SHADE: &str = include_str!("../../../shaders/splat_shade.wgsl");
 const RADIX: &str = include_str!("../../../shaders/common/radix.wgsl");
 const PROJECT: &str = include_str!("../../../shaders/splat_project.wgsl");
 const GATHER: &str = include_str!("../../../shaders/splat_gather.wgsl");
@@ -25,7 +30,24 @@ pub(super) struct Pipelines {
     pub(super) scatter: wgpu::ComputePipeline,
     pub(super) gather: wgpu::ComputePipeline,
     drawing: Vec<(DrawKey, wgpu::RenderPipeline)>,
+    /// By their number of targets.
+    folding: Vec<(usize, wgpu::RenderPipeline)>,
+    shading: Option<Shading>,
 }
+
+/// The passes from maps to a picture.
+#[derive(Clone, Debug)]
+pub(super) struct Shading {
+    pub(super) depths: wgpu::ComputePipeline,
+    pub(super) counts: wgpu::ComputePipeline,
+    pub(super) shade: wgpu::RenderPipeline,
+}
+
+/// What the window shows, and the depth beside it.
+pub(super) const PICTURE: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
+pub(super) const DEPTH: wgpu::TextureFormat = wgpu::TextureFormat::R32Float;
+/// What is folded.
+pub(super) const FOLDED: wgpu::TextureFormat = wgpu::TextureFormat::Rgba32Float;
 
 /// What a drawing pipeline is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +62,7 @@ impl Pipelines {
     pub(super) fn new(gpu: &Gpu) -> Result<Self, SplatError> {
         gpu.checked("compiling the shaders", || {
             let compute = |name: &str, entry: &str, common: &str, source: &str| {
-                let module = module(gpu, name, &format!("{common}\n{source}"));
-                gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                    label: Some(name),
-                    layout: None,
-                    module: &module,
-                    entry_point: Some(entry),
-                    compilation_options: wgpu::PipelineCompilationOptions::default(),
-                    cache: None,
-                })
+                compute(gpu, name, entry, &format!("{KEY}\n{common}\n{source}"))
             };
             Ok(Self {
                 project: compute("splat_project", "project", SPLATS, PROJECT),
@@ -57,8 +71,39 @@ impl Pipelines {
                 scatter: compute("radix_scatter", "scatter", RADIX, SCATTER),
                 gather: compute("splat_gather", "gather", SPLATS, GATHER),
                 drawing: Vec::new(),
+                folding: Vec::new(),
+                shading: None,
             })
         })
+    }
+
+    /// The pipeline that folds what so many targets hold.
+    pub(super) fn folding(&mut self, gpu: &Gpu, targets: usize) -> Result<wgpu::RenderPipeline, SplatError> {
+        if let Some((_, pipeline)) = self.folding.iter().find(|(known, _)| *known == targets) {
+            return Ok(pipeline.clone());
+        }
+        let source = for_targets(FOLD, targets);
+        let pipeline =
+            gpu.checked("compiling the shaders", || Ok(over_pixels(gpu, "splat_fold", &source, "folded", &[FOLDED])))?;
+        self.folding.push((targets, pipeline.clone()));
+        Ok(pipeline)
+    }
+
+    /// The pipelines that make a picture of maps.
+    pub(super) fn shading(&mut self, gpu: &Gpu) -> Result<Shading, SplatError> {
+        if let Some(shading) = &self.shading {
+            return Ok(shading.clone());
+        }
+        let (range, shade) = (format!("{SHADING}\n{RANGE}"), format!("{SHADING}\n{SHADE}"));
+        let made = gpu.checked("compiling the shaders", || {
+            Ok(Shading {
+                depths: compute(gpu, "splat_range", "depths", &range),
+                counts: compute(gpu, "splat_range", "counts", &range),
+                shade: over_pixels(gpu, "splat_shade", &shade, "shade", &[PICTURE, DEPTH]),
+            })
+        })?;
+        self.shading = Some(made.clone());
+        Ok(made)
     }
 
     /// The pipeline that draws so.
@@ -70,6 +115,51 @@ impl Pipelines {
         self.drawing.push((key, pipeline.clone()));
         Ok(pipeline)
     }
+}
+
+/// A pass over all pixels of its targets.
+fn over_pixels(
+    gpu: &Gpu,
+    name: &str,
+    source: &str,
+    entry: &str,
+    formats: &[wgpu::TextureFormat],
+) -> wgpu::RenderPipeline {
+    let module = module(gpu, name, source);
+    let targets: Vec<_> = formats.iter().map(|format| Some((*format).into())).collect();
+    gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+        label: Some(name),
+        layout: None,
+        vertex: wgpu::VertexState {
+            module: &module,
+            entry_point: Some("whole"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            buffers: &[],
+        },
+        primitive: wgpu::PrimitiveState::default(),
+        depth_stencil: None,
+        multisample: wgpu::MultisampleState::default(),
+        fragment: Some(wgpu::FragmentState {
+            module: &module,
+            entry_point: Some(entry),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            targets: &targets,
+        }),
+        multiview_mask: None,
+        cache: None,
+    })
+}
+
+fn compute(gpu: &Gpu, name: &str, entry: &str, source: &str) -> wgpu::ComputePipeline {
+    let module = module(gpu, name, source);
+    gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some(name),
+        layout: None,
+        module: &module,
+        entry_point: Some(entry),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    })
 }
 
 fn module(gpu: &Gpu, name: &str, source: &str) -> wgpu::ShaderModule {

@@ -1,8 +1,12 @@
 //! A scene on the device, in chunks that each fit its binding limit.
 
+use std::ops::Range;
+
 use super::device::Gpu;
 use crate::splats::SplatError;
-use crate::splats::gaussians::{Gaussians, sh_coefficients};
+use crate::splats::camera::Camera;
+use crate::splats::gaussians::{Bounds, Gaussians, sh_coefficients};
+use crate::splats::selection::Marks;
 
 /// Bytes of a projected Gaussian (shaders/common/splats.wgsl).
 pub(super) const RECORD_BYTES: u64 = 48;
@@ -31,6 +35,17 @@ pub(super) struct Chunk {
     pub(super) values: wgpu::Buffer,
 }
 
+/// What a buffer of marks holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Held {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    All,
+    Nothing,
+    These(Marks),
+}
+
 /// A scene on the device, and the room its frames need.
 #[derive(Debug)]
 pub(super) struct SceneOnDevice {
@@ -41,14 +56,18 @@ pub(super) struct SceneOnDevice {
     pub(super) window: usize,
     pub(super) windows: usize,
     pub(super) visible: wgpu::Buffer,
-    /// Everything is marked visible there.
-    pub(super) all_visible: bool,
+    pub(super) selected: wgpu::Buffer,
+    /// What these two hold.
+    marks: [Held; 2],
+    bounds: Bounds,
     pub(super) keys: [wgpu::Buffer; 2],
     pub(super) order: [wgpu::Buffer; 2],
     pub(super) counts: wgpu::Buffer,
     pub(super) state: wgpu::Buffer,
     pub(super) window_records: wgpu::Buffer,
     pub(super) window_channels: wgpu::Buffer,
+    /// Which values the chunks hold: their number, channels and stride.
+    brought: Option<(u64, Range<usize>, usize)>,
 }
 
 /// Reads, as a shader does, what the processor writes.
@@ -114,7 +133,10 @@ impl SceneOnDevice {
                 window: chunk as usize,
                 windows: windows as usize,
                 visible: buffer("visible", n.div_ceil(32) * 4, INPUT),
-                all_visible: false,
+                selected: buffer("selected", n.div_ceil(32) * 4, INPUT),
+                marks: [Held::default(), Held::default()],
+                bounds: scene.bounds(),
+                brought: None,
                 keys: [buffer("keys", 4 * n, storage), buffer("keys", 4 * n, storage)],
                 order: [buffer("order", 4 * n, storage), buffer("order", 4 * n, storage)],
                 counts: buffer("counts", 4 * 256 * tiles, storage),
@@ -125,30 +147,50 @@ impl SceneOnDevice {
         })
     }
 
-    /// Marks which Gaussians are drawn.
-    pub(super) fn mark(&mut self, gpu: &Gpu, visible: Option<&[bool]>) {
-        if visible.is_none() && self.all_visible {
-            return;
+    /// Marks which Gaussians are drawn (all of them if `None`) and which are selected (none).
+    pub(super) fn mark(&mut self, gpu: &Gpu, visible: Option<&Marks>, selected: Option<&Marks>) {
+        let these = |marks: Option<&Marks>, otherwise| marks.map_or(otherwise, |marks| Held::These(marks.clone()));
+        let wanted = [these(visible, Held::All), these(selected, Held::Nothing)];
+        for ((held, wanted), buffer) in self.marks.iter_mut().zip(wanted).zip([&self.visible, &self.selected]) {
+            let same = match (&*held, &wanted) {
+                (Held::These(a), Held::These(b)) => a.is(b),
+                (Held::Unknown, _) => false,
+                (a, b) => a == b,
+            };
+            if same {
+                continue;
+            }
+            let words = self.count.div_ceil(32);
+            match &wanted {
+                Held::These(marks) => gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(marks.words())),
+                Held::All => gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&vec![u32::MAX; words])),
+                _ => gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&vec![0u32; words])),
+            }
+            *held = wanted;
         }
-        let words: Vec<u32> = match visible {
-            None => vec![u32::MAX; self.count.div_ceil(32)],
-            Some(visible) => visible
-                .chunks(32)
-                .map(|marks| marks.iter().enumerate().fold(0, |word, (bit, mark)| word | u32::from(*mark) << bit))
-                .collect(),
-        };
-        gpu.queue.write_buffer(&self.visible, 0, bytemuck::cast_slice(&words));
-        self.all_visible = visible.is_none();
     }
 
-    /// Brings channels `range` of the caller's `values` `[n, dim]` to the chunks, padded to `stride`.
+    /// What brings the depths that a camera sees to about 1, a power of two.
+    pub(super) fn depth_scale(&self, camera: &Camera) -> f32 {
+        let centre = glam::DVec3::from(self.bounds.centre().map(f64::from));
+        let farthest = (centre - camera.eye()).length() + f64::from(self.bounds.radius());
+        (-farthest.clamp(1e-30, 1e30).log2().ceil()).exp2() as f32
+    }
+
+    /// Brings channels `range` of the caller's `values` `[n, dim]` to the chunks, padded to `stride`. Values with a
+    /// number `id` that are there already stay.
     pub(super) fn bring(
         &mut self,
         gpu: &Gpu,
         (values, dim): (&[f32], usize),
-        range: &std::ops::Range<usize>,
+        range: &Range<usize>,
         stride: usize,
+        id: Option<u64>,
     ) {
+        let these = id.map(|id| (id, range.clone(), stride));
+        if these.is_some() && self.brought == these {
+            return;
+        }
         for chunk in &mut self.chunks {
             let mut padded = vec![0f32; chunk.count * stride];
             for (to, from) in padded.chunks_exact_mut(stride).zip(values[chunk.first * dim..].chunks_exact(dim)) {
@@ -165,6 +207,7 @@ impl SceneOnDevice {
             }
             gpu.queue.write_buffer(&chunk.values, 0, bytemuck::cast_slice(&padded));
         }
+        self.brought = these;
     }
 }
 

@@ -12,6 +12,7 @@ pub(super) struct Targets {
     pub(super) format: wgpu::TextureFormat,
     textures: Vec<wgpu::Texture>,
     pub(super) views: Vec<wgpu::TextureView>,
+    /// Made when something is first read back.
     back: Vec<wgpu::Buffer>,
 }
 
@@ -48,27 +49,29 @@ impl Targets {
                     sample_count: 1,
                     dimension: wgpu::TextureDimension::D2,
                     format,
-                    usage: wgpu::TextureUsages::RENDER_ATTACHMENT | wgpu::TextureUsages::COPY_SRC,
+                    usage: wgpu::TextureUsages::RENDER_ATTACHMENT
+                        | wgpu::TextureUsages::COPY_SRC
+                        | wgpu::TextureUsages::TEXTURE_BINDING,
                     view_formats: &[],
                 })
             };
             let textures: Vec<_> = (0..count).map(texture).collect();
             let views = textures.iter().map(|texture| texture.create_view(&wgpu::TextureViewDescriptor::default()));
-            let back = (0..count).map(|_| {
-                gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("picture"),
-                    size: bytes,
-                    usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-                    mapped_at_creation: false,
-                })
-            });
-            Ok(Self { size: (width, height), format, views: views.collect(), back: back.collect(), textures })
+            Ok(Self { size: (width, height), format, views: views.collect(), back: Vec::new(), textures })
         })
     }
 
     /// Copies the first `count` textures to where they can be read.
-    pub(super) fn copy(&self, encoder: &mut wgpu::CommandEncoder, count: usize) {
+    pub(super) fn copy(&mut self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, count: usize) {
         let (width, height) = self.size;
+        while self.back.len() < count {
+            self.back.push(gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("picture"),
+                size: row_bytes(width, self.format) * u64::from(height),
+                usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+                mapped_at_creation: false,
+            }));
+        }
         for (texture, buffer) in self.textures.iter().zip(&self.back).take(count) {
             encoder.copy_texture_to_buffer(
                 texture.as_image_copy(),

@@ -78,7 +78,7 @@ fn ask_for_memory(what: &str, needed: u64) -> Result<(), JobError> {
 }
 
 /// The photograph of a camera in a folder: under its whole name, or the last parts of it, or with another ending.
-fn photograph(folder: &Path, picture: &str) -> Option<PathBuf> {
+pub(crate) fn photograph(folder: &Path, picture: &str) -> Option<PathBuf> {
     let parts: Vec<&str> =
         picture.split(['/', '\\']).filter(|part| !part.is_empty() && *part != "." && *part != "..").collect();
     for first in 0..parts.len() {

@@ -3,12 +3,18 @@
 //! Linear maps are blended as they are (spec/splats.md section 4.2): principal components and the cosines to cluster
 //! centres of what a pixel shows are the blended ones of its Gaussians, so three or K channels are enough, exactly.
 
+use std::sync::OnceLock;
+
+use rayon::prelude::*;
+
 use crate::features::colour::{ColourScale, palette};
 use crate::features::kmeans::{Clustering, KmeansSettings};
 use crate::features::pca::{Basis, Colouring, RangeRule, Sample};
 use crate::features::{FeatureError, FeatureGrid, FeatureObserver, Placement};
+use crate::nets::watcher::Cancelled;
 use crate::picture::resize::{Fit, SizeRequest, plan};
 use crate::splats::gaussians::Features;
+use crate::splats::shading::SCALE;
 
 /// A basis or clusters are fitted to at most so many Gaussians, evenly chosen.
 const MOST_FITTED: usize = 1 << 15;
@@ -40,6 +46,31 @@ fn grid(rows: usize, dim: usize, tokens: Vec<f32>) -> Result<FeatureGrid, Featur
     FeatureGrid::new(Placement { rows, columns: 1, patch: 1, plan }, dim, tokens)
 }
 
+/// Gaussians that are worked on between two looks at whether to go on.
+const PIECE: usize = 1 << 16;
+
+/// `width` numbers of each Gaussian, `[n, width]`, by many threads, piece by piece.
+fn of_each(
+    features: &Features,
+    width: usize,
+    observer: &dyn FeatureObserver,
+    of: impl Fn(usize, &mut [f32]) + Sync,
+) -> Result<Vec<f32>, FeatureError> {
+    let count = features.values.len() / features.dim;
+    let mut values = vec![0.0; width * count];
+    observer.stage("Mapping features of the scene", count.div_ceil(PIECE));
+    for (piece, part) in values.chunks_mut(width * PIECE).enumerate() {
+        observer.checkpoint().map_err(|_| Cancelled)?;
+        part.par_chunks_mut(width * 256).enumerate().for_each(|(run, part)| {
+            for (at, out) in part.chunks_exact_mut(width).enumerate() {
+                of(piece * PIECE + run * 256 + at, out);
+            }
+        });
+        observer.step(piece + 1);
+    }
+    Ok(values)
+}
+
 /// Three principal components of each Gaussian and whether it has any: `[n, 4]`, and how they are coloured. The ranges
 /// are the scene's, so that a thing has one colour from everywhere.
 pub(crate) fn components(
@@ -50,18 +81,29 @@ pub(crate) fn components(
     let basis = Basis::fit(&[Sample::all(&sample)], 3, observer)?;
     let scores = basis.project(&sample)?;
     let colouring = Colouring::fit(&[(&scores, None)], [0, 1, 2], RangeRule::default());
-    let count = features.values.len() / features.dim;
-    let mut values = vec![0.0; 4 * count];
-    for (index, out) in values.chunks_exact_mut(4).enumerate() {
+    Ok((components_by(features, &basis, [0, 1, 2], observer)?, colouring))
+}
+
+/// Three components of a basis of each Gaussian and whether it has any features: `[n, 4]`. The basis may be that of
+/// pictures, if it is as wide: then a thing has one colour in both.
+pub(crate) fn components_by(
+    features: &Features,
+    basis: &Basis,
+    chosen: [usize; 3],
+    observer: &dyn FeatureObserver,
+) -> Result<Vec<f32>, FeatureError> {
+    if basis.dim() != features.dim {
+        return Err(FeatureError::Widths(basis.dim(), features.dim));
+    }
+    of_each(features, 4, observer, |index, out| {
         if has_features(features, index) {
             out[3] = 1.0;
-            for (component, out) in out[..3].iter_mut().enumerate() {
+            for (component, out) in chosen.into_iter().zip(&mut *out) {
                 let direction = basis.component(component).iter().zip(basis.mean());
                 *out = direction.zip(features.of(index)).map(|((along, mean), value)| along * (value - mean)).sum();
             }
         }
-    }
-    Ok((values, colouring))
+    })
 }
 
 /// The colour of blended components, 0..=1, and how much of a pixel has any.
@@ -93,10 +135,12 @@ pub(crate) fn clusters(
             centre.iter().map(|value| if length > 0.0 { value / length } else { 0.0 }).collect()
         })
         .collect();
-    let mut values = Vec::with_capacity(features.values.len() / features.dim * directions.len());
-    for feature in features.values.chunks_exact(features.dim) {
-        values.extend(directions.iter().map(|along| along.iter().zip(feature).map(|(a, b)| a * b).sum::<f32>()));
-    }
+    let values = of_each(features, directions.len(), observer, |index, out| {
+        let feature = features.of(index);
+        for (along, out) in directions.iter().zip(out) {
+            *out = along.iter().zip(feature).map(|(a, b)| a * b).sum();
+        }
+    })?;
     let colours = clustering.colours().iter().map(|place| palette(*place).0.map(|value| f32::from(value) / 255.0));
     Ok((values, colours.collect()))
 }
@@ -121,7 +165,18 @@ pub(crate) fn cosines(blended: &[f32], dim: usize, query: &[f32]) -> Vec<f32> {
         let lengths = length(feature) * own;
         if lengths > 0.0 { (product / lengths).clamp(-1.0, 1.0) } else { 0.0 }
     };
-    blended.chunks_exact(dim).map(of).collect()
+    blended.par_chunks_exact(dim).with_min_len(256).map(of).collect()
+}
+
+/// The usual scale of colours as a table, 0..=1.
+pub(crate) fn scale() -> &'static [[f32; 3]; SCALE] {
+    static TABLE: OnceLock<[[f32; 3]; SCALE]> = OnceLock::new();
+    TABLE.get_or_init(|| {
+        std::array::from_fn(|at| {
+            let colour = ColourScale::Depths.colour(at as f32 / (SCALE - 1) as f32);
+            colour.0.map(|value| f32::from(value) / 255.0)
+        })
+    })
 }
 
 /// Numbers as colours of the usual scale between their smallest and largest where something is seen; 0..=1.
