@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use egui::accesskit::Role;
 use egui::{Key, Modifiers, Pos2, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -76,9 +77,13 @@ fn looking(window: &Window, settings: &str) -> Harness<'static, Glassbox> {
 
 /// Waits until nothing is worked out any more and the picture of it is there.
 pub(crate) fn settled(h: &mut Harness<'static, Glassbox>) {
-    h.step();
-    until(h, "the end of the mapping", |h| !has(h, "Stop mapping"));
-    until(h, "the picture of what was mapped", |h| !has(h, "Drawing the scene"));
+    // An exact picture is asked for a frame after the whole one is there.
+    let mut still = 0;
+    while still < 8 {
+        until(h, "the end of the mapping", |h| !has(h, "Stop mapping"));
+        until(h, "the picture of what was mapped", |h| !has(h, "Drawing the scene"));
+        still = if has(h, "Stop mapping") || has(h, "Drawing the scene") { 0 } else { still + 1 };
+    }
 }
 
 fn told(h: &Harness<'_, Glassbox>) -> String {
@@ -204,7 +209,7 @@ fn what_is_no_scene_is_told_and_the_one_before_stays() {
 fn seen_by(renderer: &str, mode: &str) -> image::RgbaImage {
     let window = Window { drawn: true, size: [900.0, 600.0], ..Window::new() };
     let mut h = looking(&window, &format!(r#"{{"splats": {{"renderer": "{renderer}", "mode": "{mode}"}}}}"#));
-    until(&mut h, "the picture at rest", |h| has_part(h, " × 524"));
+    until(&mut h, "the picture at rest", |h| has_part(h, " × 525"));
     settled(&mut h);
     h.step();
     h.render().unwrap()
@@ -326,7 +331,7 @@ fn a_box_crops_and_the_last_splat_is_not_deleted() {
     let mut h = looking(&window, r#"{"splats": {"renderer": "cpu"}}"#);
     click(&mut h, "Crop box");
     until(&mut h, "the sides of the box", |h| has(h, "Box, x to"));
-    h.get_by_label("Box, x to").set_value_accesskit(0.0);
+    h.get_by_role_and_label(Role::Slider, "Box, x to").set_value_accesskit(0.0);
     h.step();
     h.get_all_by_label("Select what is in the box").next().unwrap().click_accesskit();
     h.step();
@@ -428,8 +433,8 @@ fn a_path_is_played_and_flights_are_written() {
     click(&mut h, "Play the path");
     until(&mut h, "the beginning", |h| part(h, "from the target") != near);
     until(&mut h, "the end", |h| part(h, "from the target") == near);
-    h.get_by_label("Longer side").set_value_accesskit(256.0);
-    h.get_by_label("Pictures of a flight").set_value_accesskit(3.0);
+    h.get_by_role_and_label(Role::Slider, "Longer side").set_value_accesskit(256.0);
+    h.get_by_role_and_label(Role::Slider, "Pictures of a flight").set_value_accesskit(3.0);
     h.step();
     click(&mut h, "16:9");
     assert!(has(&h, "256 × 144"));
