@@ -299,3 +299,55 @@ fn a_synthetic_scene_is_made_lifted_and_seen() {
     );
     assert!(missing.contains("there is no folder") || missing.contains("none of the 3 photographs"), "{missing}");
 }
+
+/// FiT3D's way on the starter backbone: held out photographs are compared for both methods, and the decoder that is written
+/// brings a view to the backbone's width.
+#[test]
+fn features_are_fitted_and_decoded() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    done(
+        folder.path(),
+        &["world", "--seed", "9", "--splats", "w", "--views", "5", "--size", "112x84", "--gaussians", "3000"],
+    );
+    let backbone = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/starter/backbone");
+    let lift = ["lift", "w/scene.ply", "--cameras", "w", "--images", "w/images", "--size", "112x84", "--model"];
+    let fit =
+        ["--method", "fit", "--channels", "16", "--steps", "150", "--held-out", "5", "--curve", "c.png", "--json"];
+    let told = done(folder.path(), &[&lift[..], &[backbone.to_str().unwrap()], &fit, &["-o", "fitted.ply"]].concat());
+    let report: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    assert_eq!((&report["views"], &report["held_out"], &report["dim"]), (&4.into(), &1.into(), &16.into()));
+    let loss: Vec<f64> = report["fit"]["loss"].as_array().unwrap().iter().map(number).collect();
+    let (first, last) = (loss[0], loss[140..].iter().sum::<f64>() / 10.0);
+    assert!(loss.len() == 150 && last < 0.75 * first, "{first} {last}");
+    for agreement in [&report["mean_agreement"], &report["fit"]["agreement"]] {
+        let cosine = number(&agreement["cosine"]);
+        assert!(cosine > 0.2 && cosine <= 1.0 && number(&agreement["l1"]) > 0.0, "{report}");
+    }
+    assert!(image::open(at("c.png")).unwrap().width() > 100);
+    let look = ["render", "fitted.ply", "--camera", "w/cameras.json", "--mode", "features", "-o"];
+    done(folder.path(), &[&look[..], &["own.npy"]].concat());
+    done(folder.path(), &[&look[..], &["wide.npy", "--decoder", "fitted.decoder.safetensors"]].concat());
+    assert!(npy(&at("own.npy")).0.contains("(84, 112, 16)"));
+    assert!(npy(&at("wide.npy")).0.contains("(84, 112, 192)"));
+    let other = fault(folder.path(), &[&look[..], &["x.npy", "--decoder", "w/cameras.json"]].concat());
+    assert!(!other.is_empty() && !at("x.npy").exists(), "{other}");
+}
+
+#[test]
+fn a_picture_becomes_a_scene() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/samples/lake-village.png");
+    let picture = picture.to_str().unwrap();
+    let told = done(folder.path(), &["lift", "--picture", picture, "--gaussians", "5000", "-o", "p.ply", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert!(report["gaussians"].as_u64().is_some_and(|count| (4000..=5000).contains(&count)), "{report}");
+    assert_eq!(report["dim"], 192);
+    assert!(report["nearest"].as_f64().unwrap() < report["farthest"].as_f64().unwrap());
+    done(folder.path(), &["render", "p.ply", "--mode", "pca", "--size", "96x64", "-o", "pca.png"]);
+    // Neither a scene nor a picture, and both, are usage errors.
+    assert_eq!(glassbox(folder.path(), &["lift", "-o", "x.ply"]).status.code(), Some(2));
+    let both = ["lift", "p.ply", "--picture", picture, "-o", "x.ply"];
+    assert_eq!(glassbox(folder.path(), &both).status.code(), Some(2));
+}

@@ -131,3 +131,18 @@ with zipfile.ZipFile(buffer, "w") as out:
 (HOSTILE / "a_document.bin").write_bytes(buffer.getvalue())
 (HOSTILE / "bare_pickle.bin").write_bytes(pickle.dumps({"a": 1}, protocol=2))
 (HOSTILE / "page.bin").write_bytes(b"<!DOCTYPE html><html>Sign in</html>")
+
+# FiT3D's scene packs (spec/fit3d.md section 1.6): a dictionary of scenes, each with tensors and its decoder's state.
+draw = torch.Generator().manual_seed(11)
+scenes = {}
+for name in ["0b031f3119", "0a7cc12c0e"]:
+    scenes[name] = {
+        "feat_cnn": collections.OrderedDict({"0.weight": torch.randn(12, 64, 3, 3, generator=draw)}),
+        "means3D": torch.randn(5, 3, generator=draw),
+        "shs": torch.randn(5, 16, 3, generator=draw),
+        "sem": torch.randn(5, 64, generator=draw),
+        "opacity": torch.linspace(0.1, 0.9, 5)[:, None],
+        "scales": torch.rand(5, 3, generator=draw) + 0.01,
+        "rotations": torch.nn.functional.normalize(torch.randn(5, 4, generator=draw)),
+    }
+torch.save(scenes, HERE / "fit3d_scenes.pth")

@@ -2,7 +2,8 @@
 //!
 //! The zip container is read in place and nothing is extracted; the pickle in it is read as data by [`pickle`]. Tensors
 //! come from the dictionary itself or from its `state_dict`; everything beside that one (optimiser states, settings) is
-//! skipped. The result is written whole or not at all and checked like any other weight file before it counts.
+//! skipped. Where there are only dictionaries in the dictionary, their tensors are named `outer/inner`. The result is
+//! written whole or not at all and checked like any other weight file before it counts.
 
 mod pickle;
 
@@ -183,9 +184,36 @@ fn tensors(pickle: &Pickle, path: &Path) -> Result<Vec<(String, Tensor)>, PackEr
         }
     }
     if found.is_empty() {
+        // FiT3D's packs are dictionaries of scenes, which hold tensors and further dictionaries.
+        let mut left = MOST_ENTRIES;
+        inner(pickle, root, "", NESTED, &mut left, &mut found);
+    }
+    if found.is_empty() {
         return Err(PackError::Refused { path: path.to_path_buf(), detail: "it holds no tensors".into() });
     }
     Ok(found)
+}
+
+/// Dictionaries within dictionaries that are looked into.
+const NESTED: usize = 3;
+/// Entries that are looked at in all: a small pickle may hold one dictionary in very many places.
+const MOST_ENTRIES: usize = 1 << 20;
+
+/// The tensors of the dictionaries in a dictionary, named `outer/inner`.
+fn inner(pickle: &Pickle, root: Id, prefix: &str, levels: usize, left: &mut usize, found: &mut Vec<(String, Tensor)>) {
+    let Node::Dict(entries) = pickle.node(root) else { return };
+    for (key, value) in entries {
+        if *left == 0 {
+            return;
+        }
+        *left -= 1;
+        let Node::Text(key) = pickle.node(*key) else { continue };
+        match pickle.node(*value) {
+            Node::Tensor(tensor) => found.push((format!("{prefix}{key}"), tensor.clone())),
+            Node::Dict(_) if levels > 1 => inner(pickle, *value, &format!("{prefix}{key}/"), levels - 1, left, found),
+            _ => {}
+        }
+    }
 }
 
 /// The element type of a storage class.

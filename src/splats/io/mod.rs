@@ -36,6 +36,8 @@ pub enum Format {
     Splat,
     /// Packed attribute by attribute and compressed.
     Spz,
+    /// One of the scenes of FiT3D's `.pth` packs, which the engine opens.
+    Fit3dPack,
 }
 
 impl Format {
@@ -47,6 +49,7 @@ impl Format {
             Self::CompressedPly => "compressed PLY",
             Self::Splat => "splat",
             Self::Spz => "SPZ",
+            Self::Fit3dPack => "FiT3D pack",
         }
     }
 }
@@ -88,6 +91,7 @@ pub fn open(path: &Path, options: &OpenOptions, observer: &dyn SplatObserver) ->
             let (parts, notes) = spz::read(&mut source, observer)?;
             (Format::Spz, parts, notes)
         }
+        Format::Fit3dPack => return Err(source.fault("is a pack of scenes, which is opened by the engine")),
     };
     let beside = options.features.clone().or_else(|| {
         let beside = side_file(path);
@@ -101,8 +105,9 @@ pub fn open(path: &Path, options: &OpenOptions, observer: &dyn SplatObserver) ->
         other => other,
     })?;
     if left_out.count() > 0 {
-        let kept = scene.len();
-        notes.push(format!("{} Gaussians were left out: {}; {kept} remain", left_out.count(), left_out.describe()));
+        let (kept, out) = (scene.len(), left_out.count());
+        let were = if out == 1 { "Gaussian was" } else { "Gaussians were" };
+        notes.push(format!("{out} {were} left out: {}; {kept} remain", left_out.describe()));
     }
     Ok(Opened { scene, format, left_out, notes, features: beside })
 }

@@ -350,7 +350,7 @@ fn the_unusable_few_are_left_out_with_a_note() {
     fs::write(&path, ply(&LEAST, 3, &rows)).unwrap();
     let found = read(&path).unwrap();
     assert_eq!((found.scene.len(), found.left_out.count()), (2, 1));
-    assert_eq!(found.notes, ["1 Gaussians were left out: 1 has values that are no numbers; 2 remain"]);
+    assert_eq!(found.notes, ["1 Gaussian was left out: 1 has values that are no numbers; 2 remain"]);
 }
 
 #[test]

@@ -2,13 +2,17 @@
 
 pub mod lift;
 pub(crate) mod modes;
+mod pack;
 pub mod picture;
 pub mod render;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::engine::{JobError, Monitor, memory};
 use crate::nets::watcher::{Cancelled, Watcher};
+use crate::packs::weights::{WeightOptions, Weights};
+use crate::packs::{convert, sniff};
 use crate::splats::io::{OpenOptions, Opened};
 use crate::splats::{SplatError, SplatObserver, io};
 
@@ -41,6 +45,12 @@ impl SceneChoice {
     /// # Errors
     /// One sentence, or the engine's kinds for memory and cancellation.
     pub fn open(&self, monitor: &Monitor) -> anyhow::Result<Opened> {
+        if let Some((weights, file, scene)) = pack_of(&self.path, monitor)? {
+            let (scene, _) = pack::open(&file, &weights, scene.as_deref())?;
+            let notes = vec!["its decoder is in the pack: --decoder with the same name uses it".to_owned()];
+            let left_out = crate::splats::gaussians::LeftOut::default();
+            return Ok(Opened { scene, format: io::Format::Fit3dPack, left_out, notes, features: None });
+        }
         // A fifth is left to the rest of the machine.
         let available = memory::available().map(|bytes| bytes / 5 * 4);
         let options = OpenOptions { available, features: self.features.clone() };
@@ -51,6 +61,25 @@ impl SceneChoice {
     fn name(&self) -> String {
         self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
+}
+
+/// The weights of FiT3D's scene pack, its file, and the scene in it that a path names, if it is one. Converts it the first
+/// time.
+fn pack_of(path: &Path, monitor: &Monitor) -> anyhow::Result<Option<(Weights, PathBuf, Option<String>)>> {
+    let (file, scene) = match pack::parts_of(path) {
+        Some((file, scene)) => (file, Some(scene)),
+        None => (path.to_owned(), None),
+    };
+    if !file.is_file() || sniff::of_file(&file)? != sniff::Content::Zip {
+        return Ok(None);
+    }
+    monitor.stage("Converting the pack", 0);
+    let goes_on = |_, _| match Watcher::checkpoint(monitor) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    };
+    let converted = convert::converted(&file, &convert::cache_folder()?, &goes_on)?;
+    Ok(Some((Weights::open_file(&converted, &WeightOptions::default())?, file, scene)))
 }
 
 /// The lens's errors as the engine's, where it has a kind for them.

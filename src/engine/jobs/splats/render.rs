@@ -8,8 +8,8 @@ use anyhow::bail;
 use image::{GrayImage, Rgb, RgbImage};
 
 use super::modes;
-use super::{SceneChoice, ask_for_memory, in_job_terms};
-use crate::engine::{Job, JobContext};
+use super::{SceneChoice, ask_for_memory, in_job_terms, pack, pack_of};
+use crate::engine::{Job, JobContext, Monitor};
 use crate::features::FeatureObserver;
 use crate::packs::{convert, sniff};
 use crate::splats::camera::{Camera, Orbit};
@@ -168,7 +168,10 @@ impl RenderJob {
 }
 
 /// A decoder from its file; PyTorch's pickles are converted once.
-fn decoder(path: &Path) -> anyhow::Result<Decoder> {
+fn decoder(path: &Path, monitor: &Monitor) -> anyhow::Result<Decoder> {
+    if let Some((weights, file, Some(scene))) = pack_of(path, monitor)? {
+        return Ok(pack::open(&file, &weights, Some(&scene))?.1);
+    }
     let pickled = !matches!(sniff::of_file(path)?, sniff::Content::Safetensors);
     let converted = if pickled {
         Some(convert::converted(path, &convert::cache_folder()?, &|_, _| ControlFlow::Continue(()))?)
@@ -276,7 +279,7 @@ impl Drawing<'_> {
             }
             (Mode::Features, Some(features)) => {
                 let all = Values { dim: features.dim, values: &features.values };
-                let decoder = self.job.decoder.as_deref().map(decoder).transpose()?;
+                let decoder = self.job.decoder.as_deref().map(|path| decoder(path, context.monitor)).transpose()?;
                 if let Some(decoder) = &decoder {
                     let (inner, dim) = (decoder.inner, features.dim);
                     if inner != dim {
