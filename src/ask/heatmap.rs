@@ -31,7 +31,7 @@ pub enum MapKind {
 /// Over which part of an answer.
 #[derive(Clone, Debug, Default)]
 pub struct MapRange {
-    /// Which tokens, as indices into [`Answer::tokens`]; `None`: all.
+    /// Which tokens, as indices into [`Answer::tokens`]; `None`: those that spell the answer.
     pub tokens: Option<Range<usize>>,
     /// Which layers; `None`: all that have what is shown.
     pub layers: Option<Range<usize>>,
@@ -54,7 +54,7 @@ impl AnswerMap {
     #[must_use]
     pub fn of(answer: &Answer, kind: MapKind, range: &MapRange) -> Option<Self> {
         let all = 0..answer.tokens.len();
-        let wanted = range.tokens.clone().unwrap_or(all.clone());
+        let wanted = range.tokens.clone().unwrap_or_else(|| answer.spoken());
         let wanted = wanted.start.min(all.end)..wanted.end.min(all.end);
         let layers = answer.tokens[wanted].iter().flat_map(|token| &token.layers);
         let layers = layers.filter(|record| range.layers.as_ref().is_none_or(|some| some.contains(&record.layer)));

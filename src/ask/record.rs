@@ -198,6 +198,13 @@ impl Answer {
         words(self.tokens.iter().map(|token| token.text.as_str()))
     }
 
+    /// The tokens that spell the answer: without the one that ended it, whose pass asks for nothing of the picture. All of
+    /// them where there is no word.
+    #[must_use]
+    pub fn spoken(&self) -> Range<usize> {
+        0..self.words().last().map_or(self.tokens.len(), |word| word.tokens.end)
+    }
+
     /// The sum of the tokens' log-probabilities.
     #[must_use]
     pub fn logprob(&self) -> f32 {

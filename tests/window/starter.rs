@@ -110,3 +110,31 @@ fn a_sample_picture_becomes_wintry_with_the_starter_pack() {
     assert_eq!((recipe.instruction.as_str(), recipe.specifics.len(), recipe.settings.steps), (WISH, 3, 4));
     assert!((recipe.specifics[1].weight - 1.4).abs() < 1e-5);
 }
+
+#[test]
+fn a_sign_is_read_in_the_ask_lens_with_the_starter_model() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = Setup {
+        picture: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/samples/beach-sign.png")),
+        folders: Folders::below(home.path().join("home")),
+        dialogs: Arc::new(Answers(Mutex::new(None))),
+        workshop: Arc::new(Models),
+        scene: None,
+        samples: Vec::new(),
+        memory: glassbox::engine::memory::resident,
+    };
+    let mut h = harness(setup, [1280.0, 860.0], false);
+    click(&mut h, "Ask");
+    until(&mut h, "the field", |h| has(h, "Question"));
+    type_into(&mut h, "Question", "what is written on the sign?");
+    leave(&mut h);
+    until(&mut h, "the model", |h| !has_part(h, "Looking at the model"));
+    click(&mut h, "Ask the question");
+    patiently(&mut h, "the word", |h| has(h, "BEACH"));
+    assert!(has_part(&h, "of 1600 high-resolution tokens"));
+    // The word is a button: what was read for it.
+    click(&mut h, "BEACH");
+    until(&mut h, "what it read", |h| has_part(h, "Read part of"));
+    click(&mut h, "Ask with low");
+    patiently(&mut h, "the answer at low resolution", |h| has_part(h, "In this mode nothing is read"));
+}

@@ -164,7 +164,7 @@ impl Glassbox {
     /// The share of attention on the picture in the range that is looked at.
     fn image_share(&self, answer: &Answer) -> f32 {
         let range = self.ask.range();
-        let tokens = range.tokens.unwrap_or(0..answer.tokens.len());
+        let tokens = range.tokens.unwrap_or_else(|| answer.spoken());
         let tokens = tokens.start.min(answer.tokens.len())..tokens.end.min(answer.tokens.len());
         let layers = answer.tokens[tokens].iter().flat_map(|token| &token.layers);
         let layers = layers.filter(|layer| range.layers.as_ref().is_none_or(|some| some.contains(&layer.layer)));

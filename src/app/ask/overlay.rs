@@ -135,7 +135,7 @@ impl Glassbox {
     pub(super) fn sinks_in_range(&self) -> Vec<usize> {
         let Some(answer) = self.ask.chosen().and_then(super::Exchange::answer) else { return Vec::new() };
         let range = self.ask.range();
-        let tokens = range.tokens.unwrap_or(0..answer.tokens.len());
+        let tokens = range.tokens.unwrap_or_else(|| answer.spoken());
         let tokens = tokens.start.min(answer.tokens.len())..tokens.end.min(answer.tokens.len());
         let mut counts = vec![0usize; answer.view.low_grid * answer.view.low_grid];
         let mut all = 0;
