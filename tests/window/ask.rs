@@ -157,8 +157,8 @@ fn every_instruction_of_an_edit_is_checked() {
     until(&mut h, "the checks", |h| has(h, "Check the edit") && has_part(h, "is there snow on the roofs?"));
     click(&mut h, "Check every instruction");
     until(&mut h, "all answers", |h| {
-        let lines: Vec<String> =
-            h.query_all_by_label_contains("; before:").filter_map(|node| node.accesskit_node().label()).collect();
+        let told = h.query_all_by_label_contains("; before:");
+        let lines: Vec<String> = told.filter_map(|node| node.accesskit_node().value()).collect();
         lines.len() == 3 && lines.iter().all(|line| !line.contains('…') && !line.contains("not asked"))
     });
 }

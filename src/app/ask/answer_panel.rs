@@ -17,21 +17,16 @@ use crate::ask::cost::Cost;
 use crate::ask::record::{Answer, Ending};
 use crate::ask::settings::AttentionMode;
 
-/// Operations in words: "1.3 GFLOP".
+/// Operations in words, with three digits that count: "1.34 GFLOP".
 fn operations(count: f64) -> String {
     for (unit, size) in [("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)] {
         if count >= size {
-            return format!("{:.3} {unit}", round3(count / size));
+            let value = count / size;
+            let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+            return format!("{value:.decimals$} {unit}");
         }
     }
     format!("{count:.0} FLOP")
-}
-
-/// Three digits that count.
-fn round3(value: f64) -> f64 {
-    let digits = 2 - value.abs().max(1e-9).log10().floor() as i32;
-    let scale = 10f64.powi(digits.clamp(0, 3));
-    (value * scale).round() / scale
 }
 
 /// What an answer took, in lines.
@@ -45,7 +40,7 @@ pub(super) fn cost_in_words(cost: &Cost) -> Vec<String> {
             100.0 * read / cost.high_tokens as f64
         ));
     }
-    let decoder = operations(cost.decoder()).replace(".000", "");
+    let decoder = operations(cost.decoder());
     lines.push(format!("Decoder {decoder}: {:.2} of reading everything", cost.share_of_full()));
     let mut times = Vec::new();
     if cost.encoding_seconds > 0.0 {
@@ -247,8 +242,9 @@ mod tests {
 
     #[test]
     fn operations_have_three_digits_that_count() {
-        assert_eq!(operations(8.674e12), "8.670 TFLOP");
-        assert_eq!(operations(123_456_789.0), "123.000 MFLOP");
+        assert_eq!(operations(8.674e12), "8.67 TFLOP");
+        assert_eq!(operations(22.14e6), "22.1 MFLOP");
+        assert_eq!(operations(123_456_789.0), "123 MFLOP");
         assert_eq!(operations(12.0), "12 FLOP");
     }
 
@@ -265,7 +261,7 @@ mod tests {
         };
         let lines = cost_in_words(&cost);
         assert_eq!(lines[0], "A layer read 20 of 80 high-resolution tokens (25 %)");
-        assert_eq!(lines[1], "Decoder 3 GFLOP: 0.50 of reading everything");
+        assert_eq!(lines[1], "Decoder 3.00 GFLOP: 0.50 of reading everything");
         assert_eq!(lines[2], "first word 0.25 s, then 2.0 tokens a second");
     }
 }

@@ -269,8 +269,13 @@ impl Glassbox {
         segmented(ui, "Weights", &mut choices.weights, &all);
         if let Some(facts) = facts {
             let bytes = facts.bytes(&Compute::cpu(), choices.weights);
-            let parameters = (facts.decoder_parameters + facts.other_parameters) as f64 / 1e6;
-            hint(ui, format!("{parameters:.0} million numbers, about {} on the processor", bytes_in_words(bytes)));
+            let count = (facts.decoder_parameters + facts.other_parameters) as f64;
+            let numbers = match count {
+                count if count >= 1e9 => format!("{:.1} billion", count / 1e9),
+                count if count >= 1e6 => format!("{:.1} million", count / 1e6),
+                count => format!("{:.0} thousand", count / 1e3),
+            };
+            hint(ui, format!("{numbers} numbers, about {} on the processor", bytes_in_words(bytes)));
         }
         toggle(
             ui,
