@@ -136,6 +136,9 @@ impl Glassbox {
             self.close_grid_of_seeds();
             self.leave_features();
             self.settings.now.lens = kind;
+            if kind == LensKind::Ask {
+                self.ask.wait_for_a_question();
+            }
         }
     }
 

@@ -162,3 +162,21 @@ fn every_instruction_of_an_edit_is_checked() {
         lines.len() == 3 && lines.iter().all(|line| !line.contains('…') && !line.contains("not asked"))
     });
 }
+
+#[test]
+fn the_field_has_the_keyboard_when_the_lens_opens() {
+    let window = Window::new();
+    window.settings(&settings("flex-wide", 4, "dark").replace(r#""lens": "ask""#, r#""lens": "edit""#));
+    let mut h = opened(&window);
+    h.get_by_label("Wish").focus();
+    h.step();
+    h.step();
+    h.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num4);
+    until(&mut h, "the field with the keyboard", |h| {
+        h.query_all_by_label("Question").next().is_some_and(|field| field.accesskit_node().is_focused())
+    });
+    for _ in 0..4 {
+        h.step();
+    }
+    assert!(h.get_by_label("Question").accesskit_node().is_focused());
+}

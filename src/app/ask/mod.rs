@@ -82,6 +82,11 @@ impl AskLens {
         self.crops.clear();
     }
 
+    /// The field is to have the keyboard.
+    pub(super) fn wait_for_a_question(&mut self) {
+        self.focus = true;
+    }
+
     /// Whether there is any model to ask.
     pub(super) fn has_models(&self, choices: &AskChoices) -> bool {
         !self.models.list(&choices.folders).is_empty()

@@ -209,8 +209,11 @@ impl Glassbox {
             .margin(Margin::symmetric(10, 8))
             .return_key(None);
         let field = ui.add(field).accessible_name("Question");
-        if std::mem::take(&mut self.ask.focus) {
+        // Asked for until it is there: the field that had it in the lens before takes it along when it goes.
+        if self.ask.focus {
+            self.ask.focus = !field.has_focus();
             field.request_focus();
+            ui.ctx().request_repaint();
         }
         let submits = field.has_focus() && ui.input(|i| i.key_pressed(Key::Enter) && i.modifiers.is_none());
         ui.horizontal(|ui| {
