@@ -33,6 +33,8 @@ impl Glassbox {
             .frame(Frame::new().inner_margin(Margin { left: 0, right: 0, top: 8, bottom: 0 }))
             .show(ui, |ui| self.question_field(ui));
         ScrollArea::vertical().auto_shrink([false, false]).stick_to_bottom(self.ask.is_working()).show(ui, |ui| {
+            // Room for the scroll bar.
+            ui.set_max_width(ui.available_width() - 6.0);
             self.conversation(ui);
             self.check_section(ui);
             rule(ui);
