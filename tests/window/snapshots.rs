@@ -373,6 +373,8 @@ fn ask_read() {
     both("ask-read", USUAL, |window| {
         let theme = if window_is_light(window) { "light" } else { "dark" };
         let mut h = crate::ask::answered(window, theme);
+        // Without the keyboard there is no caret that blinks.
+        leave(&mut h);
         quiet(&mut h);
         h
     });
@@ -384,6 +386,8 @@ fn ask_attention() {
         let theme = if window_is_light(window) { "light" } else { "dark" };
         let mut h = crate::ask::answered(window, theme);
         crate::stand_in::click(&mut h, "Attention");
+        // Without the keyboard there is no caret that blinks.
+        leave(&mut h);
         quiet(&mut h);
         h
     });
@@ -397,6 +401,8 @@ fn ask_empty() {
         let mut h = window.open(Some("lake village.png"));
         until(&mut h, "the field", |h| has(h, "Question"));
         until(&mut h, "the model", |h| !has_part(h, "Looking at the model"));
+        // Without the keyboard there is no caret that blinks.
+        leave(&mut h);
         quiet(&mut h);
         h
     });

@@ -312,7 +312,9 @@ fn splats_are_selected_hidden_deleted_and_what_is_left_is_saved() {
         let path = window.path(&format!("floor.{ending}"));
         *window.answers.0.lock().unwrap() = Some(path.clone());
         click(&mut h, "Save the scene…");
-        until(&mut h, "the file", |_| path.exists());
+        // Beside a .spz lie the features, written after it.
+        let side = window.path("floor.features.safetensors");
+        until(&mut h, "the file", |_| path.exists() && (ending == "ply" || side.exists()));
         let saved = io::open(&path, &io::OpenOptions::default(), &Unobserved).unwrap().scene;
         assert_eq!((saved.len(), saved.features().map(|features| features.dim)), (1600, Some(4)));
     }

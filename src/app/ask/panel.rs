@@ -1,6 +1,8 @@
 //! The panel at the right: the conversation, what the chosen answer shows of itself, and the field below.
 
-use egui::{Align, CornerRadius, Frame, Key, Layout, Margin, Panel, RichText, ScrollArea, Sense, TextEdit, Ui, vec2};
+use egui::{
+    Align, CornerRadius, Frame, Id, Key, Layout, Margin, Panel, RichText, ScrollArea, Sense, TextEdit, Ui, vec2,
+};
 
 use super::exchange::{Exchange, State};
 use crate::app::Glassbox;
@@ -204,7 +206,9 @@ impl Glassbox {
         if let Some(sentence) = &cannot {
             hint(ui, sentence);
         }
+        // A name of its own: the sentence above comes and goes.
         let field = TextEdit::multiline(&mut self.ask.question)
+            .id(Id::unique("question"))
             .hint_text("Ask about the picture")
             .desired_rows(2)
             .desired_width(f32::INFINITY)
