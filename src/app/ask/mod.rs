@@ -16,6 +16,7 @@ mod overlay;
 mod panel;
 pub(super) mod settings;
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -29,6 +30,12 @@ use super::edit::work::Workshop;
 use crate::ask::heatmap::{AnswerMap, MapKind, MapRange};
 use crate::engine::{Engine, Snapshot};
 use settings::{AskChoices, Look};
+
+/// What a map depends on: the answer, what is shown, of which tokens and layer, and whose largest value counts.
+type MapKey = (u64, MapKind, Option<Range<usize>>, Option<usize>, bool);
+
+/// A map, and the value that its colours run to.
+type Made = (Arc<AnswerMap>, f32);
 
 /// The state of the Ask lens.
 pub(crate) struct AskLens {
@@ -48,6 +55,8 @@ pub(crate) struct AskLens {
     head: Option<usize>,
     /// Questions begin a conversation of their own from this exchange on.
     fresh: u64,
+    /// The map that was made last: canvas and panel ask for it several times a frame.
+    made: RefCell<Option<(MapKey, Option<Made>)>>,
     texture: Option<(overlay::Key, TextureHandle)>,
     crops: crops::Crops,
 }
@@ -65,6 +74,7 @@ impl AskLens {
             layer: None,
             head: None,
             fresh: 0,
+            made: RefCell::default(),
             texture: None,
             crops: crops::Crops::default(),
         }
@@ -135,7 +145,17 @@ impl AskLens {
     }
 
     /// The map of the chosen answer, and the value that its colours run to.
-    fn map(&self, choices: &AskChoices) -> Option<(AnswerMap, f32)> {
+    fn map(&self, choices: &AskChoices) -> Option<Made> {
+        let id = self.chosen()?.answer().and(self.chosen)?;
+        let key = (id, self.kind(choices), self.word.clone(), self.layer, choices.normalised);
+        let mut made = self.made.borrow_mut();
+        if made.as_ref().is_none_or(|(known, _)| *known != key) {
+            *made = Some((key, self.make_map(choices)));
+        }
+        made.as_ref().and_then(|(_, map)| map.clone())
+    }
+
+    fn make_map(&self, choices: &AskChoices) -> Option<Made> {
         let answer = self.chosen()?.answer()?;
         let kind = self.kind(choices);
         let map = AnswerMap::of(answer, kind, &self.range())?;
@@ -151,7 +171,7 @@ impl AskLens {
             let all = (0..answer.tokens.len()).flat_map(|token| (0..layers).map(move |layer| (token, layer)));
             if map.cells { 1.0 } else { all.map(|(token, layer)| one(token, layer)).fold(0.0, f32::max) }
         };
-        Some((map, top))
+        Some((Arc::new(map), top))
     }
 }
 
