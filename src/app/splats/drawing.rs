@@ -122,18 +122,24 @@ pub(crate) struct Drawn {
 /// The newest request, and whether there will be more.
 #[derive(Default)]
 struct Desk {
-    wanted: Option<Wanted>,
+    /// With its number: the first is 1.
+    wanted: Option<(u64, Wanted)>,
     closed: bool,
 }
 
 type Shared = Arc<(Mutex<Desk>, Condvar)>;
 
+/// The answer to a request, with the request's number.
+type Answer = (u64, Result<Drawn, String>);
+
 /// The thread that draws.
 pub(crate) struct Drawing {
     desk: Shared,
-    results: Receiver<Result<Drawn, String>>,
-    /// Pictures that are on their way.
-    open: bool,
+    results: Receiver<Answer>,
+    /// Numbers of the newest request and of the newest that was answered: an older picture may come while a newer one
+    /// is drawn already.
+    asked: u64,
+    answered: u64,
 }
 
 fn with_desk<T>(desk: &Shared, with: impl FnOnce(&mut Desk) -> T) -> T {
@@ -148,27 +154,25 @@ impl Drawing {
         std::thread::Builder::new()
             .name("splats".to_owned())
             .spawn(move || work(&of_thread, &sender, &ctx, Painter::new(gpu, shown)))?;
-        Ok(Self { desk, results, open: false })
+        Ok(Self { desk, results, asked: 0, answered: 0 })
     }
 
     /// Asks for a picture; one that is being drawn is given up.
     pub(crate) fn want(&mut self, wanted: Wanted) {
-        with_desk(&self.desk, |desk| desk.wanted = Some(wanted));
+        self.asked += 1;
+        with_desk(&self.desk, |desk| desk.wanted = Some((self.asked, wanted)));
         self.desk.1.notify_one();
-        self.open = true;
     }
 
     pub(crate) fn is_drawing(&self) -> bool {
-        self.open
+        self.answered < self.asked
     }
 
     /// What has come since.
     pub(crate) fn take(&mut self) -> Option<Result<Drawn, String>> {
-        let newest = self.results.try_iter().last();
-        if newest.is_some() {
-            self.open = with_desk(&self.desk, |desk| desk.wanted.is_some());
-        }
-        newest
+        let (number, drawn) = self.results.try_iter().last()?;
+        self.answered = number;
+        Some(drawn)
     }
 }
 
@@ -191,21 +195,22 @@ impl SplatObserver for Newest<'_> {
     }
 }
 
-fn work(desk: &Shared, results: &Sender<Result<Drawn, String>>, ctx: &Context, mut painter: Painter) {
+fn work(desk: &Shared, results: &Sender<Answer>, ctx: &Context, mut painter: Painter) {
     loop {
         let mut now = desk.0.lock().unwrap_or_else(PoisonError::into_inner);
         while now.wanted.is_none() && !now.closed {
             now = desk.1.wait(now).unwrap_or_else(PoisonError::into_inner);
         }
-        let Some(wanted) = now.wanted.take().filter(|_| !now.closed) else { return };
+        let Some((number, wanted)) = now.wanted.take().filter(|_| !now.closed) else { return };
         drop(now);
         let painted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| painter.paint(&wanted, &Newest(desk))));
         let result = match painted {
+            // Given up for a newer one, which will be answered.
             Ok(Err(SplatError::Cancelled(_))) => continue,
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(_) => Err("A fault in Glassbox stopped the drawing. Nothing else is affected.".to_owned()),
         };
-        if results.send(result).is_err() {
+        if results.send((number, result)).is_err() {
             return;
         }
         ctx.request_repaint();
@@ -390,4 +395,24 @@ fn shown<'a>(wanted: &'a Wanted, cosines: Option<&'a Cosines>) -> Shown<'a> {
 fn here((width, height): (u32, u32), pixels: &[[u8; 4]]) -> Pictured {
     let pixels = pixels.iter().map(|[r, g, b, a]| Color32::from_rgba_premultiplied(*r, *g, *b, *a));
     Pictured::Here(ColorImage::new([width as usize, height as usize], pixels.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_picture_does_not_end_the_wait_for_a_newer_one() {
+        let (sender, results) = channel();
+        let mut drawing = Drawing { desk: Shared::default(), results, asked: 2, answered: 0 };
+        let answer = |number, sentence: &str| sender.send((number, Err(sentence.to_owned()))).unwrap();
+        assert!(drawing.take().is_none() && drawing.is_drawing());
+        // The thread took the second request off the desk just after it had finished the first.
+        answer(1, "first");
+        assert_eq!(drawing.take().and_then(Result::err).as_deref(), Some("first"));
+        assert!(drawing.is_drawing(), "the second is on its way");
+        answer(2, "second");
+        assert_eq!(drawing.take().and_then(Result::err).as_deref(), Some("second"));
+        assert!(!drawing.is_drawing());
+    }
 }
