@@ -28,6 +28,7 @@ pub(crate) enum Command {
     CancelAll,
     Lens(LensKind),
     OpenScene,
+    LiftPicture,
     AskQuestion,
     VlmOfFolder,
     ExportConversation,
@@ -84,7 +85,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 103] = [
+    pub(crate) const ALL: [Self; 104] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -105,6 +106,7 @@ impl Command {
         Self::Lens(LensKind::Splats),
         Self::Lens(LensKind::Ask),
         Self::OpenScene,
+        Self::LiftPicture,
         Self::AskQuestion,
         Self::VlmOfFolder,
         Self::ExportConversation,
@@ -219,6 +221,7 @@ impl Command {
             Self::CancelAll => ("Edit", "Cancel everything"),
             Self::Lens(kind) => ("Window", kind.command()),
             Self::OpenScene => ("Picture", "Open a splat scene…"),
+            Self::LiftPicture => ("Splats", "Lift this picture"),
             Self::AskQuestion => ("Ask", "Ask about the picture"),
             Self::VlmOfFolder => ("Ask", "Open the Ask lens with a folder…"),
             Self::ExportConversation => ("Ask", "Export the conversation…"),

@@ -74,6 +74,7 @@ pub(crate) enum Icon {
     Camera,
     ChevronLeft,
     Turntable,
+    Lift,
 }
 
 enum Stroked {
@@ -368,6 +369,11 @@ fn strokes(icon: Icon) -> &'static [Stroked] {
             Circle(8.0, 8.8, 2.4),
         ],
         Icon::ChevronLeft => &[Line(&[(9.8, 3.5), (5.3, 8.0), (9.8, 12.5)])],
+        Icon::Lift => &[
+            Closed(&[(1.8, 13.2), (4.6, 9.4), (14.2, 9.4), (11.4, 13.2)]),
+            Line(&[(8.0, 7.8), (8.0, 2.2)]),
+            Line(&[(5.4, 4.8), (8.0, 2.2), (10.6, 4.8)]),
+        ],
         Icon::Turntable => &[
             Arc(8.0, 9.0, 5.6, 0.08, 0.46),
             Line(&[(1.6, 10.2), (2.6, 8.0), (4.8, 9.2)]),

@@ -95,7 +95,9 @@ impl Glassbox {
             LensKind::Features => {
                 self.settings.now.lens == kind || self.features.has_backbones(&self.settings.now.features)
             }
-            LensKind::Splats => self.settings.now.lens == kind || self.splats.has_scenes(),
+            LensKind::Splats => {
+                self.settings.now.lens == kind || self.splats.has_scenes() || self.can_lift_the_picture()
+            }
             LensKind::Ask => self.settings.now.lens == kind || self.ask.has_models(&self.settings.now.ask),
         }
     }

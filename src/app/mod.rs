@@ -159,7 +159,7 @@ impl Glassbox {
         let engine = Engine::start(default_budget(), Arc::new(move || repaint.request_repaint()))?;
         let features = FeaturesLens::new(Arc::clone(&setup.workshop));
         let ask = AskLens::new(Arc::clone(&setup.workshop));
-        let splats = SplatsLens::new(cc.wgpu_render_state.clone(), setup.scene);
+        let splats = SplatsLens::new(cc.wgpu_render_state.clone(), setup.scene, Arc::clone(&setup.workshop));
         let edit = EditLens::new(setup.workshop, &settings.now.editor);
         let mut app = Self {
             settings,
@@ -339,6 +339,7 @@ impl Glassbox {
                     || self.seeds_are_open()
             }
             Command::CancelAll => self.lenses_work(),
+            Command::LiftPicture => self.can_lift_the_picture(),
             Command::AskQuestion => self.document.is_some(),
             Command::ExportConversation => self.can_export_the_conversation(),
             Command::Lens(kind) => self.lenses().len() > 1 && self.has_lens(kind),
@@ -408,6 +409,7 @@ impl Glassbox {
             | Command::VarySeed => self.act_on_edit(ctx, command),
             Command::Lens(kind) => self.show_lens(kind),
             Command::OpenScene => self.ask_for_a_scene(ctx),
+            Command::LiftPicture => self.lift_the_picture(ctx),
             Command::Fit if self.splats_are_open() => self.frame_scene(),
             Command::ZoomIn if self.splats_are_open() => self.approach_scene(0.8),
             Command::ZoomOut if self.splats_are_open() => self.approach_scene(1.25),

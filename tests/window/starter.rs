@@ -137,3 +137,58 @@ fn a_sign_is_read_in_the_ask_lens_with_the_starter_model() {
     click(&mut h, "Ask with low");
     patiently(&mut h, "the answer at low resolution", |h| has_part(h, "In this mode nothing is read"));
 }
+
+#[test]
+fn a_picture_is_lifted_saved_and_asked_about_in_both_lenses() {
+    let home = tempfile::tempdir().unwrap();
+    let saved = home.path().join("beach.ply");
+    let setup = Setup {
+        picture: Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/samples/beach-sign.png")),
+        folders: Folders::below(home.path().join("home")),
+        dialogs: Arc::new(Answers(Mutex::new(Some(saved.clone())))),
+        workshop: Arc::new(Models),
+        scene: None,
+        samples: Vec::new(),
+        memory: glassbox::engine::memory::resident,
+    };
+    let mut h = harness(setup, [1280.0, 860.0], false);
+    click(&mut h, "Splats");
+    until(&mut h, "what can be done", |h| has(h, "Open a splat scene"));
+    click(&mut h, "How it is lifted");
+    set(&mut h, "Gaussians", 20.0);
+    // Stopped, then to its end.
+    h.get_all_by_label("Lift this picture").next().unwrap().click_accesskit();
+    h.step();
+    click_first(&mut h, "Stop lifting");
+    patiently(&mut h, "the end of it", |h| !has(h, "Stop lifting"));
+    assert!(has(&h, "Open a splat scene"), "a stopped one is no scene");
+    click_first(&mut h, "Lift this picture");
+    patiently(&mut h, "the scene", |h| has_part(h, "harmonics of degree 0, features of 192 channels, from a picture"));
+    until(&mut h, "the picture of it", |h| has_part(h, " ms   "));
+    // Through the only camera, beside the picture it was made of.
+    click(&mut h, "Next camera");
+    until(&mut h, "the picture beside it", |h| has(h, "Photograph beach-sign"));
+    click(&mut h, "Close the photograph");
+
+    click(&mut h, "Save the scene…");
+    until(&mut h, "the file", |h| saved.exists() && has_part(h, "It has"));
+    let scene = glassbox::splats::io::open(&saved, &Default::default(), &glassbox::splats::Unobserved).unwrap().scene;
+    assert!((19_000..=20_000).contains(&scene.len()) && scene.features().unwrap().dim == 192);
+
+    // Both lenses look with one backbone: what is asked of the scene is asked of the picture.
+    click_first(&mut h, "Features");
+    patiently(&mut h, "the map", |h| has(h, "Variance that each component explains"));
+    click_first(&mut h, "Splats");
+    click(&mut h, "Similarity");
+    h.get_by_label("3D view").focus();
+    h.step();
+    h.key_press(egui::Key::Enter);
+    h.step();
+    until(&mut h, "the way there", |h| has(h, "Show it on the picture"));
+}
+
+fn click_first(h: &mut Harness<'_, Glassbox>, label: &str) {
+    until(h, label, |h| has(h, label));
+    h.get_all_by_label(label).next().unwrap().click_accesskit();
+    h.step();
+}

@@ -134,6 +134,17 @@ pub trait Workshop: Send + Sync {
     fn vlm(&self, name: &str) -> Result<PathBuf, String> {
         Ok(PathBuf::from(name))
     }
+    /// The models to choose from that tell how far away things are.
+    fn depth_models(&self) -> Vec<Offer> {
+        Vec::new()
+    }
+    /// The folder of the depth model `name`, which is a model's or pack's name, or a path itself. Reads files.
+    ///
+    /// # Errors
+    /// One sentence.
+    fn depth_model(&self, name: &str) -> Result<PathBuf, String> {
+        Ok(PathBuf::from(name))
+    }
     /// Describes the picture.
     ///
     /// # Errors
@@ -182,6 +193,15 @@ impl Workshop for Models {
     fn vlm(&self, name: &str) -> Result<PathBuf, String> {
         let store = Store::open().map_err(|error| error.to_string())?;
         Ok(store.find(name, Role::Vlm).map_err(|error| error.to_string())?.path)
+    }
+
+    fn depth_models(&self) -> Vec<Offer> {
+        offers(Role::Depth)
+    }
+
+    fn depth_model(&self, name: &str) -> Result<PathBuf, String> {
+        let store = Store::open().map_err(|error| error.to_string())?;
+        Ok(store.find(name, Role::Depth).map_err(|error| error.to_string())?.path)
     }
 
     fn look_up(&self, name: &str) -> Result<Option<EditSettings>, String> {

@@ -28,6 +28,16 @@ impl Glassbox {
         if slot == Slot::B { b } else { a }
     }
 
+    /// The backbone of the Features lens, if any is on this machine.
+    pub(in crate::app) fn first_backbone(&self) -> Option<String> {
+        self.model_name(Slot::A)
+    }
+
+    /// What the person calls a backbone.
+    pub(in crate::app) fn title_of_backbone(&self, name: &str) -> String {
+        self.features.backbones.title(name)
+    }
+
     /// A button with the model of that slot, `width` points wide (as wide as its words if `None`), and its menu.
     pub(super) fn model_menu(&mut self, ui: &mut Ui, slot: Slot, width: Option<f32>) {
         let name = self.model_name(slot);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use egui::{Context, Pos2, Rect, Shape, Stroke, TextureHandle, TextureOptions, Ui, pos2};
 use glam::{DVec2, DVec3};
+use image::RgbImage;
 
 use crate::app::Glassbox;
 use crate::app::background::Background;
@@ -41,12 +42,19 @@ pub(super) struct Cameras {
     folder: Option<PathBuf>,
     looking: Option<usize>,
     photo: Option<(usize, Photo)>,
+    /// What the scene was made of, if it was one picture.
+    picture: Option<Arc<RgbImage>>,
     opening: Option<Background<(cameras::Cameras, PathBuf)>>,
 }
 
 impl Cameras {
     pub(super) fn of(all: Vec<NamedCamera>, folder: Option<PathBuf>) -> Self {
         Self { all, folder, ..Self::default() }
+    }
+
+    /// The only camera took this picture, from which the scene was made.
+    pub(super) fn are_of(&mut self, picture: Arc<RgbImage>) {
+        self.picture = Some(picture);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -213,9 +221,9 @@ impl Glassbox {
         if cameras.photo.as_ref().is_some_and(|(of, _)| *of == index) {
             return;
         }
-        let (folder, ctx) = (cameras.folder.clone(), ctx.clone());
+        let (folder, picture, ctx) = (cameras.folder.clone(), cameras.picture.clone(), ctx.clone());
         let photo = Background::start("a photograph", move || {
-            let image = photograph_of(folder.as_deref(), &named);
+            let image = picture.map_or_else(|| photograph_of(folder.as_deref(), &named), |own| Ok(small(&own)));
             ctx.request_repaint();
             image
         });
@@ -264,13 +272,17 @@ fn photograph_of(folder: Option<&Path>, named: &NamedCamera) -> Result<egui::Col
     let missing = || format!("The photograph {} is not beside the cameras.", named.picture);
     let path = around.iter().find_map(|folder| photograph(folder, &named.picture)).ok_or_else(missing)?;
     let picture = decode::open(&path, &DecodeLimits::default()).map_err(|error| error.to_string())?;
-    let rgb = picture.rgb;
+    Ok(small(&picture.rgb))
+}
+
+/// A picture with at most so many pixels as are shown.
+fn small(rgb: &Arc<RgbImage>) -> egui::ColorImage {
     let rgb = if rgb.width().max(rgb.height()) > PHOTO_SIDE {
         let scale = f64::from(PHOTO_SIDE) / f64::from(rgb.width().max(rgb.height()));
         let side = |side: u32| ((f64::from(side) * scale).round() as u32).max(1);
-        Arc::new(image::imageops::thumbnail(&*rgb, side(rgb.width()), side(rgb.height())))
+        Arc::new(image::imageops::thumbnail(&**rgb, side(rgb.width()), side(rgb.height())))
     } else {
-        rgb
+        Arc::clone(rgb)
     };
-    Ok(egui::ColorImage::from_rgb([rgb.width() as usize, rgb.height() as usize], rgb.as_raw()))
+    egui::ColorImage::from_rgb([rgb.width() as usize, rgb.height() as usize], rgb.as_raw())
 }

@@ -1,6 +1,6 @@
 //! The Splats lens: a scene of 3D Gaussians to move around in, in colours, features, depth and what else it has.
 //!
-//! `settings` is what is kept between runs, `opening` brings scenes in and `export` scenes and pictures out, `eye` is where
+//! `settings` is what is kept between runs, `opening` brings scenes in, `lifting` makes one of the open picture and `export` scenes and pictures out, `eye` is where
 //! one looks from, `drawing` the thread that draws and `picking` the one that finds what is pointed at; `analysis` works
 //! out components and clusters, `edits` is what is selected, hidden and deleted, by `brush` or by a range of `shape`;
 //! `cameras` are those of the photographs, `path` a flight. `view` shows the scene and moves the eye, `panel` and its
@@ -14,6 +14,7 @@ mod drawing;
 mod edits;
 mod export;
 mod eye;
+mod lifting;
 mod opening;
 mod panel;
 mod path;
@@ -37,11 +38,13 @@ use drawing::{Drawing, Drawn, Mode, Pictured, Wanted};
 use edits::Edits;
 pub(super) use export::Frames;
 use eye::Eye;
+use lifting::Lifter;
 pub(super) use opening::is_scene;
 use opening::{Opening, Scene};
 use picking::{For, Hit, Pick, Picking};
 
 use super::Glassbox;
+use super::edit::work::Workshop;
 use super::history::History;
 use super::notices::Level;
 use super::theme::palette;
@@ -129,6 +132,7 @@ pub(crate) struct SplatsLens {
     crop: Option<Bounds>,
     cameras: cameras::Cameras,
     path: path::Path,
+    lifter: Lifter,
 }
 
 /// All that a picture depends on.
@@ -153,7 +157,7 @@ pub(super) struct Remains {
 }
 
 impl SplatsLens {
-    pub(super) fn new(screen: Option<RenderState>, sample: Option<PathBuf>) -> Self {
+    pub(super) fn new(screen: Option<RenderState>, sample: Option<PathBuf>, workshop: Arc<dyn Workshop>) -> Self {
         let gpu = screen.as_ref().map(|state| Gpu::of(&state.adapter, &state.device, &state.queue));
         Self {
             gpu,
@@ -192,6 +196,7 @@ impl SplatsLens {
             crop: None,
             cameras: cameras::Cameras::default(),
             path: path::Path::default(),
+            lifter: Lifter::new(workshop),
         }
     }
 
@@ -352,15 +357,17 @@ impl SplatsLens {
 
     /// What is worked out or written now, in words, and how far it is.
     pub(super) fn now_running(&self) -> Option<(String, Snapshot)> {
-        self.analysis.now_running().or_else(|| self.exporting.as_ref().map(export::Exporting::now))
+        let exporting = || self.exporting.as_ref().map(export::Exporting::now);
+        self.analysis.now_running().or_else(|| self.lifter.now_running()).or_else(exporting)
     }
 
     pub(super) fn is_working(&self) -> bool {
-        self.analysis.is_working() || self.exporting.is_some()
+        self.analysis.is_working() || self.lifter.is_working() || self.exporting.is_some()
     }
 
     pub(super) fn stop(&mut self) {
         self.analysis.stop();
+        self.lifter.stop();
         if let Some(exporting) = &self.exporting {
             exporting.stop();
         }
@@ -434,6 +441,7 @@ impl Glassbox {
     /// Takes what has come: scenes, pictures, what is pointed at.
     pub(super) fn poll_splats(&mut self, ctx: &Context) {
         self.poll_opening(ctx);
+        self.poll_lifting(ctx);
         self.poll_cameras(ctx);
         self.poll_frames();
         self.splats.analysis.poll();

@@ -24,7 +24,8 @@ use crate::splats::io::{self, OpenOptions};
 #[derive(Clone)]
 pub(super) struct Scene {
     pub(super) name: String,
-    pub(super) path: PathBuf,
+    /// Its file; of a lifted picture there is none yet.
+    pub(super) path: Option<PathBuf>,
     pub(super) gaussians: Arc<Gaussians>,
     pub(super) format: &'static str,
     /// Where the first of the cameras beside the file stands, and how far what it looks at is.
@@ -37,7 +38,7 @@ pub(super) struct Scene {
 }
 
 /// The first of the cameras beside a scene, and how far the Gaussians in the middle of its picture are.
-fn first_camera(cameras: &[NamedCamera], scene: &Gaussians) -> Option<(Camera, f64)> {
+pub(super) fn first_camera(cameras: &[NamedCamera], scene: &Gaussians) -> Option<(Camera, f64)> {
     let camera = cameras.first()?.camera;
     let middle = glam::DVec2::new(f64::from(camera.width), f64::from(camera.height)) / 2.0;
     let depths = scene.positions().iter().filter_map(|position| {
@@ -114,7 +115,7 @@ impl Glassbox {
             let robust = opened.scene.robust_bounds();
             let scene = Scene {
                 name: of_scene,
-                path,
+                path: Some(path),
                 gaussians: Arc::new(opened.scene),
                 format: opened.format.name(),
                 first,
@@ -138,6 +139,7 @@ impl Glassbox {
             && self.splats.scene.is_none()
             && self.splats.opening.is_none()
             && self.splats.fault.is_none()
+            && !self.splats.lifter.is_working()
             && let Some(sample) = self.splats.sample.clone()
         {
             self.open_scene(ctx, sample);
@@ -154,7 +156,9 @@ impl Glassbox {
                 if !notes.is_empty() {
                     self.notices.explain(Level::Info, format!("Opened {name}"), notes.join(" "));
                 }
-                self.settings.now.splats.remember(&scene.path);
+                if let Some(path) = &scene.path {
+                    self.settings.now.splats.remember(path);
+                }
                 self.splats.show_scene(scene);
                 self.see_as_opened();
             }

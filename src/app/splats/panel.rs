@@ -13,12 +13,13 @@ use crate::app::Glassbox;
 use crate::app::icons::Icon;
 use crate::app::theme::space;
 use crate::app::widgets::buttons::{IconButton, TextButton, hint, rule, section, segmented, toggle};
-use crate::app::widgets::sliders::{Scale, labelled, stepper};
+use crate::app::widgets::sliders::{Scale, labelled, labelled_stepper};
 impl Glassbox {
     pub(in crate::app) fn splats_panel(&mut self, ui: &mut Ui) {
         ScrollArea::vertical().auto_shrink([false, false]).id_salt("splats").show(ui, |ui| {
             ui.set_max_width(ui.available_width() - space::S);
             self.scene_section(ui);
+            self.lift_section(ui);
             if self.splats.scene.is_none() {
                 return;
             }
@@ -79,7 +80,7 @@ impl Glassbox {
             hint(ui, "This scene has no features. `glassbox lift` puts those of its photographs onto it.");
         }
         if choice.mode == Mode::Clusters {
-            stepper(ui, "Clusters", &mut choice.clusters, 2..=64);
+            labelled_stepper(ui, "Clusters", &mut choice.clusters, 2..=64);
         }
         self.analysis_section(ui);
         if self.waits_for_a_point() {

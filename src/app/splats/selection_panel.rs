@@ -8,7 +8,7 @@ use crate::app::icons::Icon;
 use crate::app::theme::space;
 use crate::app::widgets::buttons::{TextButton, hint, section, segmented, toggle};
 use crate::app::widgets::histogram;
-use crate::app::widgets::sliders::{Scale, labelled, stepper};
+use crate::app::widgets::sliders::{Scale, labelled, labelled_stepper};
 use crate::splats::selection::{Combine, Property};
 
 impl Glassbox {
@@ -36,7 +36,7 @@ impl Glassbox {
         self.histogram_of(ui, 1, Property::Size);
         if let Some(width) = self.splats.feature_width() {
             let mut channel = self.splats.channel.min(width - 1) + 1;
-            stepper(ui, "Channel of the features", &mut channel, 1..=width);
+            labelled_stepper(ui, "Feature channel", &mut channel, 1..=width);
             self.splats.channel = channel - 1;
             self.histogram_of(ui, 2, Property::Feature(self.splats.channel));
         }

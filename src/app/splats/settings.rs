@@ -36,6 +36,12 @@ pub(crate) struct SplatSettings {
     pub(crate) shared_basis: bool,
     /// The cameras of the photographs are drawn.
     pub(crate) frustums: bool,
+    /// Tells how far away things are when a picture is lifted; the first that is here if `None`.
+    pub(crate) depth_model: Option<String>,
+    /// What a lifted picture's camera saw along the longer side, degrees.
+    pub(crate) lift_fov: f64,
+    /// Gaussians of a lifted picture at most, thousands.
+    pub(crate) lift_thousands: f64,
     /// Scenes opened last, newest first.
     pub(crate) recent: Vec<PathBuf>,
 }
@@ -68,6 +74,9 @@ impl Default for SplatSettings {
             renderer: Renderer::Automatic,
             shared_basis: false,
             frustums: false,
+            depth_model: None,
+            lift_fov: 60.0,
+            lift_thousands: 100.0,
             recent: Vec::new(),
         }
     }

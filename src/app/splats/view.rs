@@ -146,6 +146,12 @@ impl Glassbox {
             if TextButton::new("Open a scene…").icon(Icon::Open).primary().tall().show(ui).clicked() {
                 self.ask_for_a_scene(ui.ctx());
             }
+            if self.document.is_some() {
+                ui.add_space(space::S);
+                if self.lift_button(ui, true) {
+                    self.lift_the_picture(ui.ctx());
+                }
+            }
             let recent = self.settings.now.splats.recent.clone();
             if !recent.is_empty() {
                 ui.add_space(space::M);

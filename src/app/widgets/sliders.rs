@@ -183,6 +183,16 @@ pub(crate) fn fixed_label(ui: &mut Ui, text: &str, width: f32) -> Response {
     response
 }
 
+/// Name and stepper in one line.
+pub(crate) fn labelled_stepper(ui: &mut Ui, name: &str, value: &mut usize, range: RangeInclusive<usize>) -> bool {
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = space::S;
+        fixed_label(ui, name, 116.0);
+        stepper(ui, name, value, range)
+    })
+    .inner
+}
+
 /// A whole number with − and + at its sides.
 pub(crate) fn stepper(ui: &mut Ui, name: &str, value: &mut usize, range: RangeInclusive<usize>) -> bool {
     use crate::app::icons::Icon;
