@@ -348,7 +348,6 @@ fn splats_camera() {
         click(&mut h, "Next camera");
         until(&mut h, "the photograph", |h| has(h, "Photograph front.png"));
         click(&mut h, "Show cameras");
-        click(&mut h, "How to move");
         for _ in 0..30 {
             h.step();
         }
@@ -404,6 +403,34 @@ fn ask_empty() {
         // Without the keyboard there is no caret that blinks.
         leave(&mut h);
         quiet(&mut h);
+        h
+    });
+}
+
+#[test]
+fn splats_similarity_small() {
+    both("splats-small", [800.0, 500.0], |window| {
+        crate::splats::scene(window);
+        let theme = if window_is_light(window) { "light" } else { "dark" };
+        window.settings(&format!(
+            r#"{{"theme": "{theme}", "splats": {{"renderer": "cpu", "mode": "similarity", "share": 0.7}}}}"#
+        ));
+        let mut h = window.open(Some("four balls.ply"));
+        until(&mut h, "the scene", |h| has_part(h, "2800 Gaussians, harmonics"));
+        until(&mut h, "the picture", |h| has_part(h, " ms   "));
+        let at = h.get_by_label("3D view").rect().center() + vec2(-40.0, 30.0);
+        h.hover_at(at);
+        h.step();
+        h.drag_at(at);
+        h.step();
+        h.drop_at(at);
+        until(&mut h, "the answer", |h| has(h, "Compared with the point that was clicked."));
+        click(&mut h, "Select with a brush");
+        for _ in 0..30 {
+            h.step();
+        }
+        quiet(&mut h);
+        crate::splats::settled(&mut h);
         h
     });
 }

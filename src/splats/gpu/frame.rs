@@ -265,11 +265,12 @@ impl<'a> Encoder<'a> {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(&pipelines.gather);
         let layout = pipelines.gather.get_bind_group_layout(0);
-        for chunk in &scene.chunks {
+        for (index, chunk) in scene.chunks.iter().enumerate() {
             let Chunk { first: chunk_first, count, .. } = chunk;
             let numbers = [first, length, *chunk_first, *count, source.stride, source.offset, 3 * targets, 0];
             let of_window = uniform(gpu, "window", &numbers.map(|number| number as u32));
-            let channels = if source.values { &chunk.values } else { &chunk.own };
+            let values = scene.values(index).filter(|_| source.values);
+            let channels = values.unwrap_or(&chunk.own);
             let buffers = [
                 &of_window,
                 &scene.state,

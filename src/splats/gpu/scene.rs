@@ -16,6 +16,8 @@ const CHANNEL_BYTES: u64 = 96;
 /// Invocations of a workgroup of the projection, and the most workgroups of a dispatch on any device.
 const GROUP: u64 = 256;
 const GROUPS: u64 = 65_535;
+/// Values stay on the device for the next frame while all of them take no more, bytes.
+const KEPT_VALUES: u64 = 512 << 20;
 /// Keys a workgroup of the sort takes.
 const SORT_TILE: u64 = 4096;
 
@@ -31,8 +33,6 @@ pub(super) struct Chunk {
     pub(super) records: wgpu::Buffer,
     /// Channels of the scene's own: colour, depth, normal.
     pub(super) own: wgpu::Buffer,
-    /// Channels of the caller's, of one pass.
-    pub(super) values: wgpu::Buffer,
 }
 
 /// What a buffer of marks holds.
@@ -44,6 +44,15 @@ enum Held {
     All,
     Nothing,
     These(Marks),
+}
+
+/// Channels of the caller's values, on the device.
+#[derive(Debug)]
+struct Brought {
+    /// Their number, channels and stride; `None` if they have no number.
+    what: Option<(u64, Range<usize>, usize)>,
+    /// One a chunk.
+    buffers: Vec<wgpu::Buffer>,
 }
 
 /// A scene on the device, and the room its frames need.
@@ -66,8 +75,8 @@ pub(super) struct SceneOnDevice {
     pub(super) state: wgpu::Buffer,
     pub(super) window_records: wgpu::Buffer,
     pub(super) window_channels: wgpu::Buffer,
-    /// Which values the chunks hold: their number, channels and stride.
-    brought: Option<(u64, Range<usize>, usize)>,
+    /// Values of the caller's, each of one pass, those of the last pass first.
+    brought: Vec<Brought>,
 }
 
 /// Reads, as a shader does, what the processor writes.
@@ -111,8 +120,6 @@ impl SceneOnDevice {
                     harmonics: buffer("harmonics", count * 12 * coefficients, INPUT),
                     records: buffer("records", count * RECORD_BYTES, storage),
                     own: buffer("own channels", count * 36, storage),
-                    // Grows when values are first asked for.
-                    values: buffer("values", 4, INPUT),
                 };
                 let place = [first as u32, count as u32, 0, 0];
                 gpu.queue.write_buffer(&made.place, 0, bytemuck::cast_slice(&place));
@@ -136,7 +143,7 @@ impl SceneOnDevice {
                 selected: buffer("selected", n.div_ceil(32) * 4, INPUT),
                 marks: [Held::default(), Held::default()],
                 bounds: scene.bounds(),
-                brought: None,
+                brought: Vec::new(),
                 keys: [buffer("keys", 4 * n, storage), buffer("keys", 4 * n, storage)],
                 order: [buffer("order", 4 * n, storage), buffer("order", 4 * n, storage)],
                 counts: buffer("counts", 4 * 256 * tiles, storage),
@@ -178,7 +185,7 @@ impl SceneOnDevice {
     }
 
     /// Brings channels `range` of the caller's `values` `[n, dim]` to the chunks, padded to `stride`. Values with a
-    /// number `id` that are there already stay.
+    /// number `id` that are there already stay; a mode of several passes finds all of its own again.
     pub(super) fn bring(
         &mut self,
         gpu: &Gpu,
@@ -187,28 +194,52 @@ impl SceneOnDevice {
         stride: usize,
         id: Option<u64>,
     ) {
-        let these = id.map(|id| (id, range.clone(), stride));
-        if these.is_some() && self.brought == these {
+        let what = id.map(|id| (id, range.clone(), stride));
+        if what.is_some()
+            && let Some(at) = self.brought.iter().position(|kept| kept.what == what)
+        {
+            self.brought[..=at].rotate_right(1);
             return;
         }
-        for chunk in &mut self.chunks {
+        let bytes = 4 * (self.count * stride) as u64;
+        let room = (KEPT_VALUES / bytes.max(1)).max(1) as usize;
+        // What has no number is never found again, and the oldest makes room; what is as wide goes on in its buffers.
+        let unknown = self.brought.iter().position(|kept| kept.what.is_none());
+        let mut old = unknown.map(|at| self.brought.remove(at));
+        while self.brought.len() >= room {
+            old = self.brought.pop();
+        }
+        let fits = |old: &Brought| {
+            let wide = |(buffer, chunk): (&wgpu::Buffer, &Chunk)| buffer.size() == 4 * (chunk.count * stride) as u64;
+            old.buffers.iter().zip(&self.chunks).all(wide)
+        };
+        let buffers = match old.filter(fits) {
+            Some(old) => old.buffers,
+            None => self.chunks.iter().map(|chunk| values_buffer(gpu, chunk.count * stride)).collect(),
+        };
+        for (chunk, buffer) in self.chunks.iter().zip(&buffers) {
             let mut padded = vec![0f32; chunk.count * stride];
             for (to, from) in padded.chunks_exact_mut(stride).zip(values[chunk.first * dim..].chunks_exact(dim)) {
                 to[..range.len()].copy_from_slice(&from[range.clone()]);
             }
-            let size = 4 * padded.len() as u64;
-            if chunk.values.size() < size {
-                chunk.values = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: Some("values"),
-                    size,
-                    usage: INPUT,
-                    mapped_at_creation: false,
-                });
-            }
-            gpu.queue.write_buffer(&chunk.values, 0, bytemuck::cast_slice(&padded));
+            gpu.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&padded));
         }
-        self.brought = these;
+        self.brought.insert(0, Brought { what, buffers });
     }
+
+    /// The values of the last [`Self::bring`], of one chunk.
+    pub(super) fn values(&self, chunk: usize) -> Option<&wgpu::Buffer> {
+        self.brought.first()?.buffers.get(chunk)
+    }
+}
+
+fn values_buffer(gpu: &Gpu, count: usize) -> wgpu::Buffer {
+    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("values"),
+        size: 4 * count as u64,
+        usage: INPUT,
+        mapped_at_creation: false,
+    })
 }
 
 /// One Gaussian as the projection reads it.
