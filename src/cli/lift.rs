@@ -47,8 +47,9 @@ pub(super) struct LiftArgs {
     /// One picture instead of a scene and its photographs: it becomes a scene, by a depth model.
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["scene", "cameras", "images", "held_out", "curve"])]
     picture: Option<PathBuf>,
-    /// The depth model of --picture: a pack, a model or a folder.
-    #[arg(long, value_name = "NAME|DIR", default_value = "starter")]
+    /// The depth model of --picture: a pack, a model, a folder or a weight file (Depth-Anything-V2 in either
+    /// published layout). Its distances may be relative: then the nearest surface is at 1.
+    #[arg(long = "depth", alias = "depth-model", value_name = "NAME|DIR", default_value = "starter")]
     depth_model: String,
     /// The field of view of --picture along its longer side, in degrees.
     #[arg(long, value_name = "DEGREES", default_value_t = 60.0)]
@@ -192,17 +193,15 @@ fn lift_picture(args: &LiftArgs, path: &Path, store: &Store, backbone: BackboneC
     let mut out = std::io::stdout().lock();
     if args.json {
         let report = json!({
-            "output": args.output, "gaussians": count, "dim": dim, "nearest": near, "farthest": far, "sky": lifted.sky,
-            "seconds": lifted.seconds,
+            "output": args.output, "gaussians": count, "dim": dim, "nearest": near, "farthest": far, "relative": lifted.relative,
+            "sky": lifted.sky, "seconds": lifted.seconds,
         });
         writeln!(out, "{report}")?;
         return Ok(());
     }
     let (output, sky, seconds) = (args.output.display(), 100.0 * lifted.sky, lifted.seconds);
-    writeln!(
-        out,
-        "{output}: {count} Gaussians with {dim} features, {near:.1} to {far:.1} away, {sky:.0} % sky, {seconds:.1} s"
-    )?;
+    let distances = lifted.distances();
+    writeln!(out, "{output}: {count} Gaussians with {dim} features, {distances}, {sky:.0} % sky, {seconds:.1} s")?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 pub mod clip_text;
 pub mod clip_vision;
 pub mod config;
+pub mod depth_anything;
 pub mod depth_head;
 pub mod llama;
 pub mod llava;

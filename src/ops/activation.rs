@@ -20,6 +20,22 @@ fn on_cpu(x: &Tensor, function: impl Function + Send + Sync) -> Option<Result<Te
     })
 }
 
+/// max(x, 0), any shape.
+///
+/// # Errors
+/// Only what the device reports.
+pub fn relu(x: &Tensor) -> Result<Tensor> {
+    x.relu()
+}
+
+/// 1 / (1 + e⁻ˣ), any shape.
+///
+/// # Errors
+/// Only what the device reports.
+pub fn sigmoid(x: &Tensor) -> Result<Tensor> {
+    candle_nn::ops::sigmoid(x)
+}
+
 /// x · sigmoid(x), any shape.
 ///
 /// # Errors

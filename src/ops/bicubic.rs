@@ -1,8 +1,9 @@
-//! Bringing a grid of vectors to another size by antialiased cubic convolution: how timm fits a table of position
-//! embeddings to a picture's patch grid.
+//! Bringing a grid of vectors to another size by cubic convolution: how a table of position embeddings is fitted to a
+//! picture's patch grid.
 //!
-//! The same weights as PyTorch's `interpolate(mode="bicubic", antialias=True)`: Keys' kernel with a = −0.5 (not the
-//! −0.75 of the plain bicubic mode), widened when shrinking, normalised at the borders instead of repeating them.
+//! [`resize_antialiased`] (timm's way) has the weights of PyTorch's `interpolate(mode="bicubic", antialias=True)`: Keys'
+//! kernel with a = −0.5, widened when shrinking, normalised at the borders. [`resize_cubic`] (transformers' and DINOv2's
+//! own) has those of the plain bicubic mode: a = −0.75, four samples always, the border samples repeated.
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -26,6 +27,42 @@ pub fn resize_antialiased(x: &Tensor, height: usize, width: usize) -> Result<Ten
     rows.matmul(&wide.reshape((h, width * d))?)?.reshape((height, width, d))?.to_dtype(x.dtype())
 }
 
+/// Resamples `[h, w, d]` to `[rows.0, columns.0, d]` without antialiasing, where `rows.1` and `columns.1` tell how far one
+/// output sample lies from the next, in input samples: h / height, unless the reference has its own rule.
+///
+/// # Errors
+/// When the input is not of rank 3, or a side is 0.
+pub fn resize_cubic(x: &Tensor, rows: (usize, f64), columns: (usize, f64)) -> Result<Tensor> {
+    let (h, w, d) = x.dims3()?;
+    let (height, width) = (rows.0, columns.0);
+    if h * w * d * height * width == 0 {
+        candle_core::bail!("a grid {:?} cannot become {height} × {width}", x.shape());
+    }
+    if (h, w) == (height, width) {
+        return Ok(x.clone());
+    }
+    let down = plain_matrix(h, rows, x.device())?;
+    let across = plain_matrix(w, columns, x.device())?;
+    let grid = x.to_dtype(DType::F32)?.contiguous()?;
+    let wide = across.broadcast_matmul(&grid)?.contiguous()?;
+    down.matmul(&wide.reshape((h, width * d))?)?.reshape((height, width, d))?.to_dtype(x.dtype())
+}
+
+/// The weights of [`resize_cubic`] along one side, `[outputs, inputs]`.
+fn plain_matrix(inputs: usize, (outputs, step): (usize, f64), device: &Device) -> Result<Tensor> {
+    let mut weights = vec![0f32; outputs * inputs];
+    for (output, row) in weights.chunks_exact_mut(inputs).enumerate() {
+        let at = step * (output as f64 + 0.5) - 0.5;
+        let first = at.floor();
+        for tap in -1..=2 {
+            let place = first + f64::from(tap);
+            let input = place.clamp(0.0, inputs as f64 - 1.0) as usize;
+            row[input] += cubic(at - place, -0.75) as f32;
+        }
+    }
+    Tensor::from_vec(weights, (outputs, inputs), device)
+}
+
 /// The weights of every input sample in every output sample, `[outputs, inputs]`.
 fn matrix(inputs: usize, outputs: usize, device: &Device) -> Result<Tensor> {
     let mut weights = vec![0f32; outputs * inputs];
@@ -41,21 +78,20 @@ fn fill(row: &mut [f32], output: usize, scale: f64) {
     let centre = scale * (output as f64 + 0.5);
     let first = (centre - support + 0.5).max(0.0) as usize;
     let last = ((centre + support + 0.5) as usize).min(row.len());
-    let weight = |at: usize| cubic((at as f64 - centre + 0.5) / widened);
+    let weight = |at: usize| cubic((at as f64 - centre + 0.5) / widened, -0.5);
     let sum: f64 = (first..last).map(weight).sum();
     for (at, value) in row.iter_mut().enumerate().take(last).skip(first) {
         *value = (weight(at) / sum) as f32;
     }
 }
 
-/// Keys' cubic convolution kernel with a = −0.5.
-fn cubic(x: f64) -> f64 {
-    const A: f64 = -0.5;
+/// Keys' cubic convolution kernel.
+fn cubic(x: f64, a: f64) -> f64 {
     let x = x.abs();
     if x < 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
     } else if x < 2.0 {
-        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+        (((x - 5.0) * x + 8.0) * x - 4.0) * a
     } else {
         0.0
     }
@@ -97,5 +133,18 @@ mod tests {
             assert!(values.iter().all(|value| (value - 0.75).abs() < 1e-6), "{values:?}");
         }
         assert!(resize_antialiased(&flat, 0, 3).is_err());
+        let out = resize_cubic(&flat, (9, 5.0 / 9.1), (2, 1.5)).unwrap();
+        assert_eq!(out.dims(), [9, 2, 2]);
+        assert!(out.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|value| (value - 0.75).abs() < 1e-6));
+        assert!(resize_cubic(&flat, (0, 1.0), (2, 1.5)).is_err());
+    }
+
+    #[test]
+    fn the_plain_kind_repeats_the_border() {
+        // Doubling [0, 1]: output 0 lies at −0.25: of its four samples only the last, 1.25 away, is the second input's.
+        let x = Tensor::new(&[[[0f32], [1f32]]], &Device::Cpu).unwrap();
+        let out = resize_cubic(&x, (1, 1.0), (4, 0.5)).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let wanted = [-0.105_468_75, 0.226_562_5, 1.0 - 0.226_562_5, 1.0 + 0.105_468_75];
+        assert!(out.iter().zip(wanted).all(|(out, wanted)| (out - wanted).abs() < 1e-6), "{out:?}");
     }
 }

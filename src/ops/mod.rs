@@ -5,6 +5,7 @@
 //! gradients do not pass.
 
 pub mod activation;
+pub mod align_corners;
 pub mod attention;
 pub mod bicubic;
 pub mod bilinear;

@@ -5,7 +5,7 @@
 //! What the network is gets decided elsewhere, by these tensors and this config; here they are found, opened and given
 //! the names that timm uses (`layouts`).
 
-mod layouts;
+pub(super) mod layouts;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -155,7 +155,7 @@ fn check_kind(path: &Path) -> Result<(), PackError> {
 }
 
 /// The weights in a folder: under a usual name, or the only weight file there is.
-fn open_weights(folder: &Path, options: &BackboneOptions) -> Result<Weights, PackError> {
+pub(super) fn open_weights(folder: &Path, options: &BackboneOptions) -> Result<Weights, PackError> {
     match find_files(folder) {
         Ok(ComponentFiles::Single(path)) => Weights::open_file(&path, &options.weights),
         Ok(ComponentFiles::Index(path)) => Weights::open_index(&path, &options.weights),
@@ -185,7 +185,7 @@ fn only_pickle(folder: &Path) -> Result<Option<PathBuf>, PackError> {
 }
 
 /// One weight file, safetensors or pickle, by its content.
-fn open_file(path: &Path, options: &BackboneOptions) -> Result<Weights, PackError> {
+pub(super) fn open_file(path: &Path, options: &BackboneOptions) -> Result<Weights, PackError> {
     match sniff::of_file(path)? {
         sniff::Content::Zip | sniff::Content::Pickle | sniff::Content::Tar => {
             let cache = match &options.cache {
@@ -199,7 +199,8 @@ fn open_file(path: &Path, options: &BackboneOptions) -> Result<Weights, PackErro
     }
 }
 
-fn normalisation(config: &Value, path: &Path) -> Result<Normalisation, PackError> {
+/// Mean and standard deviation that timm's `pretrained_cfg` in `config`, the file `path`, gives.
+pub(super) fn normalisation(config: &Value, path: &Path) -> Result<Normalisation, PackError> {
     let three = |key: &str| -> Result<Option<[f32; 3]>, PackError> {
         let Some(value) = config.get("pretrained_cfg").and_then(|facts| facts.get(key)) else { return Ok(None) };
         let numbers: Option<Vec<f32>> = value

@@ -55,6 +55,9 @@ pub enum Layout {
     /// This project's depth heads: `config.json` and weights side by side; the config names the backbone they read.
     #[serde(rename = "depth-head")]
     DepthHead,
+    /// Depth-Anything-V2: `config.json` and weights side by side as transformers writes them, or the authors' one file.
+    #[serde(rename = "depth-anything")]
+    DepthAnything,
 }
 
 /// Under which terms a model may be used.

@@ -4,10 +4,11 @@
 //! [`harmonics`] gives a Gaussian its colour from there, [`projection`] its place and shape in the picture; [`raster`]
 //! says what can be asked of a rasteriser and what comes back, so that the CPU's [`tiles`] and the GPU's quads stand behind
 //! one trait, and [`shading`] how maps become a picture; [`selection`] marks Gaussians; [`lift`] puts features of
-//! photographs onto the Gaussians, [`fit`] fits them, [`picture`] makes a scene of one picture with depth, [`io`] has the
-//! files. Plain functions over plain numbers: nothing in here knows of networks, windows or threads of others.
+//! photographs onto the Gaussians, [`fit`] fits them, [`picture`] makes a scene of one picture with depth ([`disparity`]
+//! where a model tells only relative depth), [`io`] has the files. Plain functions over plain numbers: nothing in here knows of networks, windows or threads of others.
 
 pub mod camera;
+pub mod disparity;
 mod error;
 pub mod fit;
 pub mod gaussians;

@@ -45,6 +45,19 @@ pub enum Positions {
     None,
 }
 
+/// How a table of positions is brought to a grid that it was not trained for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resampling {
+    /// timm's way: antialiased cubic interpolation between the two grids.
+    #[default]
+    Antialiased,
+    /// The transformers library's: plain cubic interpolation, the borders repeated.
+    Cubic,
+    /// DINOv2's own code: the same, but stretched by (new side + 0.1) / old side, so that the last samples lie a little
+    /// further in.
+    CubicOffset,
+}
+
 /// How queries, keys and values are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Projections {
@@ -99,6 +112,8 @@ pub struct VitConfig {
     pub registers: usize,
     /// Where patches get their positions from.
     pub positions: Positions,
+    /// How a table of positions comes to other grids; what reads a checkpoint of another library's may change it.
+    pub resampling: Resampling,
     /// Whether there is a norm after the last block (timm moves it behind the pooling of some classifiers).
     pub final_norm: bool,
     pub(super) norm_pre: bool,
@@ -179,6 +194,7 @@ impl VitConfig {
             class_token,
             registers,
             positions,
+            resampling: Resampling::default(),
             norm_pre,
             patch_bias: facts.has("patch_embed.proj.bias") || !norm_pre,
             final_norm: facts.has("norm.weight") || facts.expects_final_norm(),

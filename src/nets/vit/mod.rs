@@ -2,7 +2,8 @@
 //! their fine-tunes in the same layout, such as FiT3D's.
 //!
 //! One implementation for all: [`VitConfig`] reads from the tensors and the config which parts there are. The picture
-//! may have any size: position tables are resampled to its grid as timm does, rotary angles are made for it. Gives the
+//! may have any size: position tables are resampled to its grid (as timm does, unless
+//! the config says otherwise), rotary angles are made for it. Gives the
 //! tokens after any block, in the order class, registers, patches (row by row), before or after the last norm.
 
 mod block;
@@ -14,7 +15,7 @@ use candle_nn::VarBuilder;
 
 use self::block::Block;
 use self::config::PERIODS;
-pub use self::config::{Cost, Positions, VitConfig, VitError};
+pub use self::config::{Cost, Positions, Resampling, VitConfig, VitError};
 use self::positions::{Angles, Table};
 use super::watcher::Watcher;
 use crate::ops::linear::Linear;
@@ -167,7 +168,7 @@ impl Vit {
         let mut patches = self.patches.forward(&pixels)?;
         let mut prefix = self.prefix.clone();
         if let Some(table) = &self.table {
-            patches = patches.broadcast_add(&table.patches((rows, columns))?)?;
+            patches = patches.broadcast_add(&table.patches((rows, columns), self.config.resampling)?)?;
             if let (Some(tokens), Some(positions)) = (&prefix, table.prefix()) {
                 let (all, covered) = (tokens.dim(1)?, positions.dim(1)?);
                 let placed = (tokens.narrow(1, 0, covered)? + positions)?;

@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use crate::ops::bicubic::resize_antialiased;
+use super::config::Resampling;
+use crate::ops::bicubic::{resize_antialiased, resize_cubic};
 
 /// A learned table of positions.
 #[derive(Clone, Debug)]
@@ -30,11 +31,18 @@ impl Table {
         self.prefix.as_ref()
     }
 
-    /// The positions of a grid's patches, `[1, rows · columns, width]`, resampled as timm does where the grid is not
-    /// the native one.
-    pub(super) fn patches(&self, (rows, columns): (usize, usize)) -> Result<Tensor> {
-        let width = self.patches.dim(2)?;
-        resize_antialiased(&self.patches, rows, columns)?.reshape((1, rows * columns, width))
+    /// The positions of a grid's patches, `[1, rows · columns, width]`, resampled where the grid is not the native one.
+    pub(super) fn patches(&self, (rows, columns): (usize, usize), how: Resampling) -> Result<Tensor> {
+        let (height, width, dim) = self.patches.dims3()?;
+        let resized = match how {
+            Resampling::Antialiased => resize_antialiased(&self.patches, rows, columns)?,
+            Resampling::Cubic | Resampling::CubicOffset => {
+                let offset = if how == Resampling::CubicOffset { 0.1 } else { 0.0 };
+                let step = |old: usize, new: usize| old as f64 / (new as f64 + offset);
+                resize_cubic(&self.patches, (rows, step(height, rows)), (columns, step(width, columns)))?
+            }
+        };
+        resized.reshape((1, rows * columns, dim))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Moving numbers without computing: transposition and enlargement by nearest neighbour.
+//! Moving numbers: transposition, enlargement by nearest neighbour and by linear interpolation.
 
 use rayon::prelude::*;
 
@@ -59,4 +59,37 @@ pub fn enlarge(x: &[f32], from: (usize, usize), to: (usize, usize), out: &mut [f
             }
         }
     });
+}
+
+/// Planes of `from` (height, width) to planes of `to`, linear between samples whose outermost ones stay in the corners.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn between_corners(x: &[f32], from: (usize, usize), to: (usize, usize), out: &mut [f32]) {
+    let (plane, target) = (from.0 * from.1, to.0 * to.1);
+    if target == 0 || plane == 0 {
+        return;
+    }
+    assert_eq!(x.len() / plane, out.len() / target, "the sizes fit");
+    let (rows, columns) = (corner_taps(from.0, to.0), corner_taps(from.1, to.1));
+    out.par_chunks_mut(target).zip(x.par_chunks(plane)).for_each(|(out, x)| {
+        for (row, (top, bottom, down)) in out.chunks_exact_mut(to.1).zip(&rows) {
+            let (upper, lower) = (&x[top * from.1..][..from.1], &x[bottom * from.1..][..from.1]);
+            for (value, (left, right, along)) in row.iter_mut().zip(&columns) {
+                let line = |line: &[f32]| line[*left] * (1.0 - along) + line[*right] * along;
+                *value = line(upper) * (1.0 - down) + line(lower) * down;
+            }
+        }
+    });
+}
+
+/// For each output sample of [`between_corners`] along one side the two input samples and the share of the second.
+pub fn corner_taps(inputs: usize, outputs: usize) -> Vec<(usize, usize, f32)> {
+    let step = if outputs > 1 { (inputs - 1) as f64 / (outputs - 1) as f64 } else { 0.0 };
+    let tap = |output: usize| {
+        let at = step * output as f64;
+        let first = (at as usize).min(inputs - 1);
+        (first, (first + 1).min(inputs - 1), (at - first as f64) as f32)
+    };
+    (0..outputs).map(tap).collect()
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// Whose names the tensors have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(in crate::packs) enum Layout {
     /// timm's, or Meta's, which differ in a few words.
     Timm,
     /// The transformers library's.
@@ -22,7 +22,7 @@ pub(super) enum Layout {
 
 impl Layout {
     /// Told by the names of all tensors.
-    pub(super) fn of(names: &[&str]) -> Self {
+    pub(in crate::packs) fn of(names: &[&str]) -> Self {
         fn embedding(name: &str) -> Option<&str> {
             ["projection.weight", "weight"]
                 .iter()
@@ -38,7 +38,7 @@ impl Layout {
     }
 
     /// The name that timm gives a tensor; `None` for what only training needs.
-    pub(super) fn timm_name(&self, name: &str) -> Option<String> {
+    pub(in crate::packs) fn timm_name(&self, name: &str) -> Option<String> {
         match self {
             Self::Timm => of_meta(name),
             Self::Transformers { prefix, gated } => match name.strip_prefix(prefix.as_str()) {
@@ -120,7 +120,7 @@ fn of_transformers(name: &str, gated: bool) -> Option<String> {
 
 /// transformers' `config.json` in timm's terms: the same facts under timm's keys, as far as tensors do not show them.
 /// Any other JSON is given back as it is.
-pub(super) fn timm_config(config: Value) -> Value {
+pub(in crate::packs) fn timm_config(config: Value) -> Value {
     let Some(kind) = config.get("model_type").and_then(Value::as_str).map(str::to_owned) else { return config };
     if config.get("architecture").is_some() {
         return config;
@@ -155,7 +155,7 @@ pub(super) fn timm_config(config: Value) -> Value {
 }
 
 /// `preprocessor_config.json` of the transformers library as timm's `pretrained_cfg`.
-pub(super) fn preprocessing(described: &Value) -> Value {
+pub(in crate::packs) fn preprocessing(described: &Value) -> Value {
     let mut facts = serde_json::Map::new();
     for (theirs, timms) in [("image_mean", "mean"), ("image_std", "std")] {
         if let Some(value) = described.get(theirs).filter(|value| !value.is_null()) {

@@ -1,5 +1,6 @@
 //! Splat scenes on the inference thread: opened with memory asked for first, drawn in every mode, lifted onto, made of one picture.
 
+mod depth;
 pub mod lift;
 pub(crate) mod modes;
 mod pack;

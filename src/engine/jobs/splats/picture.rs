@@ -5,18 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use candle_core::{DType, Tensor};
 use glam::{DMat3, DVec3};
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
+use super::depth::{Maps, corners};
 use super::{ask_for_memory, in_job_terms};
 use crate::engine::jobs::features::{BackboneChoice, FeaturesJob};
 use crate::engine::{Job, JobContext};
+use crate::features::FeatureGrid;
 use crate::features::extract::ExtractSettings;
-use crate::features::{FeatureGrid, Placement};
-use crate::nets::depth_head::DepthHead;
-use crate::ops::device::{Compute, DeviceChoice, Precision};
+use crate::ops::device::{DeviceChoice, Precision};
 use crate::packs::PackError;
 use crate::packs::depth::DepthFolder;
 use crate::packs::manifest::Role;
@@ -38,7 +37,7 @@ const ONLY_SKY: f32 = 100.0;
 pub struct DepthChoice {
     /// What the person calls it.
     pub name: String,
-    /// Its folder.
+    /// Its folder or file.
     pub path: PathBuf,
     /// Where it runs.
     pub device: DeviceChoice,
@@ -81,10 +80,27 @@ pub struct LiftedPicture {
     pub camera: Camera,
     /// The nearest and the farthest surface, in the depth model's units.
     pub range: (f32, f32),
-    /// The share of the picture that is sky.
+    /// Whether the depth model tells distances only in proportion to each other: the nearest surface is then at 1.
+    pub relative: bool,
+    /// The share of the picture that is sky, or too far away to be told from it.
     pub sky: f64,
     /// Seconds it took.
     pub seconds: f64,
+}
+
+impl LiftedPicture {
+    /// How far away things are, for a person: "2.1 to 48.0 away", and what that counts.
+    #[must_use]
+    pub fn distances(&self) -> String {
+        let (near, far) = self.range;
+        match (far > 0.0, self.relative) {
+            (false, _) => "nothing but sky".to_owned(),
+            (true, false) => format!("{near:.1} to {far:.1} away"),
+            (true, true) => format!(
+                "{near:.1} to {far:.1} times the nearest distance away (this model tells distances only in proportion to each other)"
+            ),
+        }
+    }
 }
 
 impl Job for LiftPictureJob {
@@ -99,17 +115,24 @@ impl Job for LiftPictureJob {
         if !(self.field_of_view > 0.01 && self.field_of_view < 3.0) {
             bail!("a field of view of {:.1} degrees cannot be", self.field_of_view.to_degrees());
         }
-        let folder = DepthFolder::open(&self.depth.path)?;
-        let own = BackboneChoice {
-            name: format!("{}'s backbone", self.depth.name),
-            path: folder.backbone.clone(),
-            device: self.depth.device,
-            precision: self.depth.precision,
+        let (maps, own) = match DepthFolder::open(&self.depth.path)? {
+            DepthFolder::Head(folder) => {
+                let own = BackboneChoice {
+                    name: format!("{}'s backbone", self.depth.name),
+                    path: folder.backbone.clone(),
+                    device: self.depth.device,
+                    precision: self.depth.precision,
+                };
+                (Maps::by_head(&folder, &own, &self.picture, context)?, Some(own.path))
+            }
+            DepthFolder::DepthAnything(folder) => {
+                (Maps::by_depth_anything(&folder, &self.depth, &self.picture, context)?, None)
+            }
         };
-        let maps = depth_maps(&folder, &own, &self.picture, context)?;
+        let seen = |choice: &BackboneChoice| own.as_ref().is_some_and(|own| same_place(&choice.path, own));
         let grid = match &self.backbone {
             // The depth model's own backbone has looked already.
-            Some(choice) if same_place(&choice.path, &own.path) => Some(maps.grid.clone()),
+            Some(choice) if seen(choice) => maps.grid.clone(),
             Some(choice) => {
                 let looking = FeaturesJob {
                     picture: Arc::clone(&self.picture),
@@ -166,82 +189,13 @@ impl Job for LiftPictureJob {
             scene = scene.with_features(Some(features)).map_err(in_job_terms)?;
         }
         let sky = sky.iter().filter(|sky| **sky).count() as f64 / sky.len().max(1) as f64;
-        Ok(LiftedPicture { scene, camera, range, sky, seconds: began.elapsed().as_secs_f64() })
+        let (relative, seconds) = (maps.relative(), began.elapsed().as_secs_f64());
+        Ok(LiftedPicture { scene, camera, range, relative, sky, seconds })
     }
 }
 
 fn same_place(a: &std::path::Path, b: &std::path::Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// What the depth model says of a picture.
-struct Maps {
-    /// Log distance × tangent, and the surface's logit, `[rows, columns]` of points.
-    log_distance: Vec<f32>,
-    surface: Vec<f32>,
-    rows: usize,
-    columns: usize,
-    points: f64,
-    placement: Placement,
-    grid: FeatureGrid,
-}
-
-fn depth_maps(
-    folder: &DepthFolder,
-    backbone: &BackboneChoice,
-    picture: &Arc<RgbImage>,
-    context: &mut JobContext<'_>,
-) -> anyhow::Result<Maps> {
-    let looking = FeaturesJob {
-        picture: Arc::clone(picture),
-        backbone: backbone.clone(),
-        settings: ExtractSettings::default(),
-        cache: None,
-        trace: true,
-    };
-    let seen = looking.run(context).context("the depth model's backbone")?;
-    let grid = seen.layers.into_iter().next().context("the backbone gave no layer")?.patches;
-    let (patch, width) = (grid.placement().patch as usize, grid.dim());
-    if folder.config.width != width || folder.config.patch != patch {
-        let (wanted, other) = (folder.config.width, folder.config.patch);
-        bail!(
-            "the depth head reads {wanted} channels of patches of {other} pixels, and its backbone has {width} of {patch}"
-        );
-    }
-    let pixels = seen.trace.tensors().and_then(|tensors| tensors.get("input")).context("the backbone kept no input")?;
-    context.monitor.stage("Estimating depth", 0);
-    // The head is small; it runs where its tokens arrive.
-    let compute = Compute::cpu();
-    let vb = folder.weights.var_builder(&compute.device, compute.dtype);
-    let head = DepthHead::load(&folder.config, &vb).context("the depth head")?;
-    let tokens = Tensor::from_slice(grid.tokens(), (grid.patches(), width), &compute.device)?;
-    let pixels = pixels.to_device(&compute.device)?.to_dtype(DType::F32)?;
-    let maps = head.forward(&tokens, &pixels)?;
-    let (rows, columns) = maps.log_distance.dims2()?;
-    let numbers = |tensor: &Tensor| -> candle_core::Result<Vec<f32>> { tensor.flatten_all()?.to_vec1() };
-    Ok(Maps {
-        log_distance: numbers(&maps.log_distance)?,
-        surface: numbers(&maps.surface)?,
-        rows,
-        columns,
-        points: folder.config.points as f64,
-        placement: grid.placement().clone(),
-        grid,
-    })
-}
-
-impl Maps {
-    /// Distances at places of the picture, and where there is sky.
-    fn depths(&self, places: &[(f64, f64)], tangent: f64) -> (Vec<f32>, Vec<bool>) {
-        let each = places.iter().map(|(x, y)| {
-            let (column, row) = self.placement.to_grid(*x, *y);
-            let at = corners((column * self.points, row * self.points), (self.rows, self.columns));
-            let mean = |map: &[f32]| at.iter().map(|(cell, share)| share * map[*cell]).sum::<f32>();
-            let log = f64::from(mean(&self.log_distance)).clamp(-20.0, 20.0);
-            ((log.exp() / tangent) as f32, mean(&self.surface) < 0.0)
-        });
-        each.unzip()
-    }
 }
 
 /// The features at places of the picture, between the middles of patches.
@@ -259,22 +213,6 @@ fn features(grid: &FeatureGrid, places: &[(f64, f64)], model: &str) -> Features 
     }
     let confidence = vec![1.0; places.len()];
     Features { confidence, model: Some(model.to_owned()), ..Features::named("feature", dim, values) }
-}
-
-/// The four cells around a position (column, row) of a grid, counted from its corner, and their shares.
-fn corners((column, row): (f64, f64), (rows, columns): (usize, usize)) -> [(usize, f32); 4] {
-    let along = |at: f64, cells: usize| {
-        let place = (at - 0.5).clamp(0.0, cells.max(1) as f64 - 1.0);
-        (place.floor() as usize, place.ceil() as usize, place.fract() as f32)
-    };
-    let (left, right, u) = along(column, columns);
-    let (above, below, v) = along(row, rows);
-    [
-        (above * columns + left, (1.0 - u) * (1.0 - v)),
-        (above * columns + right, u * (1.0 - v)),
-        (below * columns + left, (1.0 - u) * v),
-        (below * columns + right, u * v),
-    ]
 }
 
 #[cfg(test)]
@@ -339,9 +277,46 @@ mod tests {
             .map(|(wanted, found)| (f32::from(wanted) / 255.0 - found).abs())
             .sum();
         assert!(off / (seen.colour.len() as f32) < 0.05, "{}", off / seen.colour.len() as f32);
+        assert!(!lifted.relative && lifted.distances().ends_with(" away"), "{}", lifted.distances());
         let wide = LiftPictureJob { field_of_view: 4.0, ..job.clone() };
         assert!(engine.submit(wide).wait().unwrap_err().to_string().contains("field of view"));
         let elsewhere = DepthChoice { path: asset("starter/backbone"), ..job.depth.clone() };
         assert!(engine.submit(LiftPictureJob { depth: elsewhere, ..job }).wait().is_err());
+    }
+
+    #[test]
+    fn depth_anything_makes_a_scene_whose_nearest_surface_is_at_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures/depth_anything");
+        let picture = Arc::new(image::open(asset("samples/lake-village.png")).unwrap().to_rgb8());
+        let (device, precision) = (DeviceChoice::Cpu, Precision::Auto);
+        let job = LiftPictureJob {
+            picture,
+            depth: DepthChoice { name: "tiny".into(), path: path.clone(), device, precision },
+            backbone: None,
+            field_of_view: 1.0,
+            most: 3000,
+        };
+        let engine = Engine::start(1 << 30, Arc::new(|| {})).unwrap();
+        let lifted = engine.submit(job.clone()).wait().unwrap();
+        assert!(lifted.relative && lifted.distances().contains("in proportion"));
+        assert!(lifted.scene.len() > 2500 && lifted.scene.features().is_none());
+        // Between points the nearest is not quite reached.
+        assert!(lifted.range.0 >= 0.999 && lifted.range.0 < 1.2 && lifted.range.1 <= 30.01, "{:?}", lifted.range);
+        // A second time the network is there already, and gives the same.
+        let again = engine.submit(job.clone()).wait().unwrap();
+        assert_eq!(again.scene.positions(), lifted.scene.positions());
+        // A tensor too many is not overlooked.
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["config.json", "preprocessor_config.json"] {
+            std::fs::copy(path.join(name), folder.path().join(name)).unwrap();
+        }
+        let cpu = candle_core::Device::Cpu;
+        let mut tensors = candle_core::safetensors::load(path.join("model.safetensors"), &cpu).unwrap();
+        let one = tensors["head.conv3.bias"].clone();
+        tensors.insert("head.conv4.bias".to_owned(), one);
+        candle_core::safetensors::save(&tensors, folder.path().join("model.safetensors")).unwrap();
+        let other = DepthChoice { path: folder.path().to_owned(), ..job.depth.clone() };
+        let fault = engine.submit(LiftPictureJob { depth: other, ..job }).wait().unwrap_err().to_string();
+        assert!(fault.contains("head.conv4.bias"), "{fault}");
     }
 }
