@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::Part;
 use super::edit::draft::Draft;
 use super::edit::made::Made;
 use super::mask::Mask;
+use crate::ask::record::Answer;
+use crate::ask::settings::AttentionMode;
 use crate::picture::Picture;
 
 /// Names a version within its document.
@@ -47,6 +50,31 @@ pub(crate) struct NamedRegion {
     pub(crate) mask: Mask,
 }
 
+/// What a question was, and who was asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AskedAbout {
+    /// Its number in the document, never used twice.
+    pub(crate) id: u64,
+    pub(crate) question: String,
+    /// The version it is about.
+    pub(crate) version: VersionId,
+    /// The model, as it was chosen.
+    pub(crate) model: String,
+    pub(crate) attention: AttentionMode,
+    pub(crate) part: Part,
+    /// The instruction of an edit that it checks, and whether this is the picture before.
+    pub(crate) checks: Option<(usize, bool)>,
+    /// The number from which on questions belong to its conversation.
+    pub(crate) conversation: u64,
+}
+
+/// A question that was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) about: AskedAbout,
+    pub(crate) answer: Arc<Answer>,
+}
+
 /// What undo goes back to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
@@ -65,13 +93,15 @@ pub(crate) struct Document {
     pub(crate) draft: Draft,
     /// Kept for all lenses, oldest first.
     pub(crate) regions: Vec<NamedRegion>,
+    /// The questions that were answered, oldest first.
+    pub(crate) asked: Vec<Asked>,
 }
 
 impl Document {
     /// A document whose only version is the opened picture.
     pub(crate) fn new(original: Picture, draft: Draft, folder: PathBuf) -> Self {
         let first = Version { id: 0, parent: None, title: "Original".to_owned(), picture: original, made: None };
-        Self { folder, versions: vec![first], standing: Standing::FIRST, draft, regions: Vec::new() }
+        Self { folder, versions: vec![first], standing: Standing::FIRST, draft, regions: Vec::new(), asked: Vec::new() }
     }
 
     /// A document as it was kept; `None` if there is no version at all. What points nowhere points at the original.
@@ -80,13 +110,15 @@ impl Document {
         standing: Standing,
         draft: Draft,
         regions: Vec<NamedRegion>,
+        asked: Vec<Asked>,
         folder: PathBuf,
     ) -> Option<Self> {
         let first = versions.first()?.id;
         let known = |id: VersionId| if versions.iter().any(|v| v.id == id) { id } else { first };
         let standing =
             Standing { shown: known(standing.shown), compared: known(standing.compared), base: known(standing.base) };
-        Some(Self { folder, versions, standing, draft, regions })
+        let asked = asked.into_iter().filter(|one| versions.iter().any(|v| v.id == one.about.version)).collect();
+        Some(Self { folder, versions, standing, draft, regions, asked })
     }
 
     pub(crate) fn state(&self) -> State {

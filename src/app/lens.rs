@@ -276,7 +276,7 @@ impl Glassbox {
     pub(super) fn lenses_meet_document(&mut self) {
         self.edit.show_new_document();
         self.features.show_new_document(&self.engine);
-        self.ask.show_new_document(&self.engine);
+        self.ask.show_new_document(&self.engine, self.document.as_ref());
     }
 }
 

@@ -287,6 +287,13 @@ impl Glassbox {
         });
     }
 
+    /// Keeps the open document on the disk as it is now.
+    fn keep_now(&self) {
+        if let Some(document) = &self.document {
+            self.keeper.keep(document);
+        }
+    }
+
     /// Keeps what changed, a moment after it changed.
     fn autosave(&mut self, ctx: &Context) {
         const MOMENT: f64 = 1.5;

@@ -15,10 +15,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::document::{Document, Standing, Version, VersionId};
+use super::document::{Asked, AskedAbout, Document, Standing, Version, VersionId};
 use super::edit::draft::Draft;
 use super::edit::made::{Contribution, How, Made};
 use super::settings::write_json;
+use crate::ask::record::Answer;
 use crate::edit::recipe::Recipe;
 use crate::picture::encode::{self, SaveOptions};
 use crate::picture::limits::DecodeLimits;
@@ -44,6 +45,8 @@ struct StoredDocument {
     draft: Value,
     #[serde(default)]
     regions: Vec<Value>,
+    #[serde(default)]
+    asked: Vec<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -250,8 +253,56 @@ fn write(document: &Document, open: &mut HashMap<PathBuf, File>) -> Result<(), S
         standing: document.standing,
         draft: serde_json::to_value(&document.draft).map_err(|error| error.to_string())?,
         regions: document.regions.iter().filter_map(|region| serde_json::to_value(region).ok()).collect(),
+        asked: document.asked.iter().map(|one| store_answer(folder, one)).collect::<Result<_, _>>()?,
     };
-    write_json(&folder.join("document.json"), &stored)
+    write_json(&folder.join("document.json"), &stored)?;
+    forget_answers(folder, &document.asked);
+    Ok(())
+}
+
+/// The file of an answer.
+fn answer_file(id: u64) -> String {
+    format!("answer-{id}.safetensors")
+}
+
+/// Writes an answer unless it is there already.
+fn store_answer(folder: &Path, asked: &Asked) -> Result<Value, String> {
+    let path = folder.join(answer_file(asked.about.id));
+    if !path.exists() {
+        asked.answer.save(&path).map_err(|error| error.to_string())?;
+    }
+    serde_json::to_value(&asked.about).map_err(|error| error.to_string())
+}
+
+/// Removes the files of answers that were removed from the conversation.
+fn forget_answers(folder: &Path, asked: &[Asked]) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let of_answer = name.starts_with("answer-") && name.ends_with(".safetensors");
+        if of_answer
+            && !asked.iter().any(|one| name == answer_file(one.about.id))
+            && let Err(error) = fs::remove_file(entry.path())
+        {
+            tracing::warn!("{name} could not be removed: {error}");
+        }
+    }
+}
+
+/// Answers as they were kept, with a sentence on those that are lost.
+fn restore_answers(folder: &Path, stored: Vec<Value>, notes: &mut Vec<String>) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    for value in stored {
+        let Ok(about) = serde_json::from_value::<AskedAbout>(value) else {
+            notes.push("A question that was asked cannot be understood.".to_owned());
+            continue;
+        };
+        match Answer::load(&folder.join(answer_file(about.id))) {
+            Ok(answer) => asked.push(Asked { about, answer: Arc::new(answer) }),
+            Err(error) => notes.push(format!("The answer to “{}” is lost: {error}.", about.question)),
+        }
+    }
+    asked
 }
 
 /// Writes a version's pixels and maps unless they are there already.
@@ -381,7 +432,8 @@ pub(crate) fn restore(folder: &Path) -> Result<(Document, Vec<String>), String> 
     let draft: Draft = serde_json::from_value(stored.draft).unwrap_or_default();
     // A region that cannot be understood is left out: it can be made again, and what used it has its own copy.
     let regions = stored.regions.into_iter().filter_map(|region| serde_json::from_value(region).ok()).collect();
-    Document::restored(versions, stored.standing, draft, regions, folder.to_owned())
+    let asked = restore_answers(folder, stored.asked, &mut notes);
+    Document::restored(versions, stored.standing, draft, regions, asked, folder.to_owned())
         .map(|document| (document, notes))
         .ok_or_else(|| format!("{} holds no picture", folder.display()))
 }

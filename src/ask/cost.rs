@@ -1,6 +1,8 @@
 //! What an answer took: floating-point operations by formula (spec 3.1; a multiplication with an addition counts as two),
 //! tokens read, seconds, and the same for reading everything.
 
+use serde::{Deserialize, Serialize};
+
 /// The widths of a decoder that its operations depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecoderShape {
@@ -103,7 +105,7 @@ impl TowerShape {
 }
 
 /// What one layer took over a whole answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LayerCost {
     /// Floating-point operations.
     pub operations: f64,
@@ -114,7 +116,7 @@ pub struct LayerCost {
 }
 
 /// What an answer took.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Floating-point operations of tower and projector; 0 where the picture was encoded before.
     pub encoding: f64,

@@ -3,6 +3,7 @@
 
 use candle_core::{Device, Tensor};
 use image::{Rgb, RgbImage, imageops};
+use serde::{Deserialize, Serialize};
 
 use super::error::AskError;
 use super::settings::RegionUse;
@@ -15,7 +16,8 @@ use crate::picture::resample::{Filter, resize_rgb};
 use crate::picture::resize::Rect;
 
 /// How a picture becomes the square that the tower takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Squaring {
     /// Padded with the mean colour: LLaVA-1.5 and FlexAttention.
     Pad,
@@ -41,7 +43,7 @@ pub struct Preprocessing {
 }
 
 /// What the model saw of the picture and where it lies in the source, for whoever draws over it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PictureView {
     /// Size of the source picture in pixels (width, height).
     pub source: (u32, u32),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use half::f16;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use serde::{Deserialize, Serialize};
 
 use super::cost::Cost;
 use super::dual_resolution::PictureView;
@@ -58,7 +59,7 @@ impl Cells {
 }
 
 /// Where the attention of one row went, as shares that sum to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
     /// To the first token of the sequence, where attention that means nothing goes.
     pub first: f32,
@@ -71,23 +72,28 @@ pub struct Shares {
 }
 
 /// What one layer did in the pass that chose a token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerRecord {
     /// Which layer, from 0.
     pub layer: usize,
     /// The last row's plain softmax over the low-resolution tokens, summed over heads, `[g²]` row-major; divide by
     /// [`LayerRecord::heads`] for the mean.
+    #[serde(skip)]
     pub attention: Vec<f32>,
     /// How many heads were summed.
     pub heads: usize,
     /// The same a head, `[heads, g²]`; absent where it would take too much memory (long answers of large models).
+    #[serde(skip)]
     pub by_head: Option<Arc<[f16]>>,
     /// The cells whose high-resolution tokens this layer read; `None` in layers that read none by their nature.
+    #[serde(skip)]
     pub read: Option<Cells>,
     /// The attention on each high-resolution token that was read, summed over heads, cell after cell in the order of
     /// [`LayerRecord::read`], a cell's tokens in raster order.
+    #[serde(skip)]
     pub read_attention: Vec<f32>,
     /// The cells that this layer selected for the next one; `None` in layers below the first that selects.
+    #[serde(skip)]
     pub selected: Option<Cells>,
     /// Where the attention went that made this layer's output, mean over heads.
     pub shares: Shares,
@@ -96,7 +102,7 @@ pub struct LayerRecord {
 }
 
 /// One token of an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenRecord {
     /// Its number in the vocabulary.
     pub id: u32,
@@ -125,7 +131,8 @@ impl TokenRecord {
 }
 
 /// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The model ended its turn.
     Complete,
@@ -138,7 +145,7 @@ pub enum Ending {
 }
 
 /// The probabilities of a plain yes and a plain no as the first word of the answer, over all words.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct YesNo {
     /// Of "yes" in any case.
     pub yes: f32,
@@ -156,13 +163,14 @@ impl YesNo {
 }
 
 /// An answer with all that is known of how it came about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// What was asked.
     pub question: String,
     /// What was answered, without the token that ended it.
     pub text: String,
     /// Its tokens, the ending one included where there was one.
+    #[serde(skip)]
     pub tokens: Vec<Arc<TokenRecord>>,
     /// Why it ended.
     pub ending: Ending,

@@ -5,6 +5,7 @@
 //! size changes.
 
 use image::{GenericImageView, RgbImage, imageops};
+use serde::{Deserialize, Serialize};
 
 use super::resample::{Filter, resize_rgb};
 
@@ -50,7 +51,7 @@ impl std::str::FromStr for SizeRequest {
 }
 
 /// A rectangle of whole pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rect {
     /// Left edge.
     pub x: u32,

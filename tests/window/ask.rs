@@ -57,6 +57,13 @@ fn a_question_is_answered_and_its_map_is_tested() {
     // The same question, reading less: nothing at high resolution.
     click(&mut h, "Ask with low");
     until(&mut h, "the second answer", |h| answers(h) == 2 && has_part(h, "In this mode nothing is read"));
+    // Both answers side by side, then one alone.
+    click(&mut h, "Side by side with another answer");
+    click(&mut h, "Flex · Original");
+    until(&mut h, "both names", |h| has_part(h, "Picture: Low · Original: "));
+    click(&mut h, "Side by side with another answer");
+    click(&mut h, "This answer alone");
+    until(&mut h, "one picture", |h| has(h, "Picture: Original"));
     click(&mut h, "Ask with full");
     until(&mut h, "the third answer", |h| answers(h) == 3 && has_part(h, "(100 %)"));
 
@@ -179,4 +186,46 @@ fn the_field_has_the_keyboard_when_the_lens_opens() {
         h.step();
     }
     assert!(h.get_by_label("Question").accesskit_node().is_focused());
+}
+
+/// The folder that keeps the only document.
+fn kept(window: &Window) -> std::path::PathBuf {
+    let sessions = window.path("home").join("data").join("sessions");
+    std::fs::read_dir(&sessions).unwrap().next().unwrap().unwrap().path()
+}
+
+fn answer_files(window: &Window) -> usize {
+    let names = std::fs::read_dir(kept(window)).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().starts_with("answer-")).count()
+}
+
+#[test]
+fn a_conversation_is_kept_with_its_picture() {
+    let window = Window::new();
+    let mut h = answered(&window, "dark");
+    click(&mut h, "New conversation");
+    ask(&mut h, "and now?");
+    until(&mut h, "the second answer", |h| answers(h) == 2);
+    drop(h);
+    assert_eq!(answer_files(&window), 2);
+    // As after a crash: the work is there again, its questions with it.
+    std::fs::write(kept(&window).join("open"), b"").unwrap();
+    let mut h = window.open(None);
+    until(&mut h, "both answers", |h| answers(h) == 2 && has_part(h, "A new conversation"));
+    h.query_all_by_value("what is this?").next().unwrap().click_accesskit();
+    until(&mut h, "what it read", |h| has_part(h, "Read part of") && has_part(h, "of reading everything"));
+    // It goes on, and one is removed for good.
+    ask(&mut h, "what else?");
+    until(&mut h, "the third answer", |h| answers(h) == 3);
+    h.query_all_by_label("Remove this question").next().unwrap().click_accesskit();
+    until(&mut h, "two answers", |h| answers(h) == 2);
+    drop(h);
+    assert_eq!(answer_files(&window), 2);
+    // A file that is damaged costs its own answer alone.
+    let damaged = std::fs::read_dir(kept(&window)).unwrap().map(|entry| entry.unwrap().path());
+    let damaged = damaged.filter(|path| path.extension().is_some_and(|ending| ending == "safetensors")).min().unwrap();
+    std::fs::write(&damaged, b"no answer").unwrap();
+    std::fs::write(kept(&window).join("open"), b"").unwrap();
+    let mut h = window.open(None);
+    until(&mut h, "the other answer", |h| answers(h) == 1 && has_part(h, "Not everything could be brought back"));
 }

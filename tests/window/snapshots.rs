@@ -380,6 +380,23 @@ fn ask_read() {
 }
 
 #[test]
+fn ask_side_by_side() {
+    both("ask-side-by-side", USUAL, |window| {
+        let theme = if window_is_light(window) { "light" } else { "dark" };
+        let mut h = crate::ask::answered(window, theme);
+        click(&mut h, "Ask with low");
+        until(&mut h, "the second answer", |h| has_part(h, "In this mode nothing is read"));
+        click(&mut h, "Attention");
+        click(&mut h, "Side by side with another answer");
+        click(&mut h, "Flex · Original");
+        until(&mut h, "both names", |h| has_part(h, "Picture: Low · Original: "));
+        leave(&mut h);
+        quiet(&mut h);
+        h
+    });
+}
+
+#[test]
 fn ask_attention() {
     both("ask-attention", USUAL, |window| {
         let theme = if window_is_light(window) { "light" } else { "dark" };

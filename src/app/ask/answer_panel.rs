@@ -233,6 +233,7 @@ impl Glassbox {
         if let Some((mode, part)) = again {
             self.ask_again(ui.ctx(), mode, part);
         }
+        self.beside_menu(ui);
     }
 }
 

@@ -6,7 +6,7 @@ use egui::Context;
 
 use super::exchange::{Coming, Exchange, Part, State};
 use crate::app::Glassbox;
-use crate::app::document::Version;
+use crate::app::document::{AskedAbout, Version};
 use crate::app::mask::Mask;
 use crate::app::notices::Level;
 use crate::ask::conversation::Turn;
@@ -31,8 +31,11 @@ impl Glassbox {
         let (Some(document), Some(model)) = (&self.document, self.vlm_name()) else { return Vec::new() };
         let shown = document.shown().id;
         let counts = |exchange: &&Exchange| {
-            let whole = exchange.part == Part::Whole && exchange.checks.is_none();
-            exchange.id >= self.ask.fresh && exchange.version == shown && exchange.model == model && whole
+            let whole = exchange.about.part == Part::Whole && exchange.about.checks.is_none();
+            exchange.about.id >= self.ask.fresh
+                && exchange.about.version == shown
+                && exchange.about.model == model
+                && whole
         };
         self.ask.exchanges.iter().filter(counts).filter_map(Exchange::turn).collect()
     }
@@ -99,15 +102,18 @@ impl Glassbox {
         let id = self.ask.next;
         self.ask.next += 1;
         self.ask.exchanges.push(Exchange {
-            id,
-            question,
-            version: version.id,
+            about: AskedAbout {
+                id,
+                question,
+                version: version.id,
+                model: name,
+                attention: how.attention,
+                part: how.part,
+                checks: how.checks,
+                conversation: self.ask.fresh,
+            },
             title: version.title.clone(),
             rgb,
-            model: name,
-            attention: how.attention,
-            part: how.part,
-            checks: how.checks,
             state: State::Coming(Box::new(Coming::new(ticket, stop, events))),
         });
         Some(id)
@@ -116,18 +122,18 @@ impl Glassbox {
     /// Asks the chosen question once more: in another mode, or about a part of the picture.
     pub(super) fn ask_again(&mut self, ctx: &Context, attention: AttentionMode, part: Part) {
         let Some(before) = self.ask.chosen() else { return };
-        let (question, version, id) = (before.question.clone(), before.version, before.id);
+        let (question, version, id) = (before.about.question.clone(), before.about.version, before.about.id);
         let region = (part != Part::Whole).then(|| self.region_that_was_read().map(|mask| mask.to_region())).flatten();
         if part != Part::Whole && region.is_none() {
             return;
         }
         // The same conversation up to this question, so that answers can be compared.
         let counts = |exchange: &&Exchange| {
-            exchange.id < id
-                && exchange.id >= self.ask.fresh
-                && exchange.version == version
-                && exchange.part == Part::Whole
-                && exchange.checks.is_none()
+            exchange.about.id < id
+                && exchange.about.id >= self.ask.fresh
+                && exchange.about.version == version
+                && exchange.about.part == Part::Whole
+                && exchange.about.checks.is_none()
         };
         let turns = if part == Part::Whole {
             self.ask.exchanges.iter().filter(counts).filter_map(Exchange::turn).collect()
@@ -188,11 +194,17 @@ impl Glassbox {
 
     /// Takes what has come.
     pub(in crate::app) fn poll_ask(&mut self, ctx: &Context) {
-        let mut changed = false;
+        let mut ended = false;
         for exchange in &mut self.ask.exchanges {
-            changed |= exchange.poll();
+            if exchange.poll() {
+                ended = true;
+                if let (Some(document), Some(asked)) = (&mut self.document, exchange.asked()) {
+                    document.asked.push(asked);
+                }
+            }
         }
-        if changed {
+        if ended {
+            self.keep_now();
             ctx.request_repaint();
         }
     }
@@ -202,9 +214,13 @@ impl Glassbox {
         if let Some(State::Coming(coming)) = self.ask.get(id).map(|exchange| &exchange.state) {
             coming.cancel(&self.engine);
         }
-        self.ask.exchanges.retain(|exchange| exchange.id != id);
+        self.ask.exchanges.retain(|exchange| exchange.about.id != id);
         if self.ask.chosen == Some(id) {
             self.ask.choose(None);
         }
+        if let Some(document) = &mut self.document {
+            document.asked.retain(|asked| asked.about.id != id);
+        }
+        self.keep_now();
     }
 }

@@ -70,8 +70,10 @@ impl Glassbox {
         for (index, instruction) in instructions.iter().enumerate() {
             let found = |before: bool| {
                 let mine = |exchange: &&Exchange| {
-                    let of_this = if before { true } else { exchange.version == shown };
-                    exchange.checks == Some((index, before)) && exchange.question == question_of(instruction) && of_this
+                    let of_this = if before { true } else { exchange.about.version == shown };
+                    exchange.about.checks == Some((index, before))
+                        && exchange.about.question == question_of(instruction)
+                        && of_this
                 };
                 self.ask.exchanges.iter().rev().find(mine)
             };
@@ -92,7 +94,7 @@ impl Glassbox {
                         }
                     };
                     let words = format!("{}  result: {}; before: {}", question_of(instruction), told(now), told(then));
-                    let chosen = now.map(|exchange| exchange.id);
+                    let chosen = now.map(|exchange| exchange.about.id);
                     let line = ui.add(
                         egui::Label::new(RichText::new(words).color(palette(ui.ctx()).muted))
                             .sense(egui::Sense::click()),
@@ -112,7 +114,7 @@ impl Glassbox {
         let Some(document) = &self.document else { return };
         let shown = document.shown().clone();
         let before = document.version(shown.parent.unwrap_or(shown.id)).clone();
-        self.ask.exchanges.retain(|exchange| exchange.checks.is_none() || exchange.version != shown.id);
+        self.ask.exchanges.retain(|exchange| exchange.about.checks.is_none() || exchange.about.version != shown.id);
         let attention = self.settings.now.ask.attention;
         // One picture after the other, so that its encoding serves all questions.
         for (version, is_before) in [(&shown, false), (&before, true)] {

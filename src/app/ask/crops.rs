@@ -51,7 +51,7 @@ impl Glassbox {
         let Some(exchange) = self.ask.chosen() else { return };
         let Some(answer) = exchange.answer() else { return };
         let top = map.top(BOXES);
-        let of = (exchange.id, top.clone());
+        let of = (exchange.about.id, top.clone());
         if self.ask.crops.of.as_ref() != Some(&of) {
             let cuts = top.iter().filter_map(|(index, value)| {
                 let image = cut(&exchange.rgb, map.place(&answer.view, *index))?;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
-use crate::app::document::VersionId;
+use crate::app::document::{Asked, AskedAbout, Version};
 use crate::ask::conversation::Turn;
 use crate::ask::dual_resolution::PictureView;
 use crate::ask::record::{Answer, TokenRecord};
-use crate::ask::settings::AttentionMode;
 use crate::engine::jobs::ask::{AskEvent, AskResult, StopSwitch};
 use crate::engine::{Engine, JobError, Snapshot, Ticket};
 
@@ -31,8 +31,9 @@ pub(super) enum State {
 }
 
 /// Which part of the picture a question is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Part {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Part {
     #[default]
     Whole,
     /// What was read before is filled with grey.
@@ -54,19 +55,10 @@ impl Part {
 
 /// A question with its answer.
 pub(super) struct Exchange {
-    /// Its number, never used twice.
-    pub(super) id: u64,
-    pub(super) question: String,
-    /// The version it is about.
-    pub(super) version: VersionId,
+    pub(super) about: AskedAbout,
+    /// What its version is called.
     pub(super) title: String,
     pub(super) rgb: Arc<RgbImage>,
-    /// The model, as it was chosen.
-    pub(super) model: String,
-    pub(super) attention: AttentionMode,
-    pub(super) part: Part,
-    /// The instruction of an edit that it checks, and whether this is the picture before.
-    pub(super) checks: Option<(usize, bool)>,
     pub(super) state: State,
 }
 
@@ -99,6 +91,21 @@ impl Coming {
 }
 
 impl Exchange {
+    /// One of a document that was opened again.
+    pub(super) fn of(asked: &Asked, version: &Version) -> Self {
+        Self {
+            about: asked.about.clone(),
+            title: version.title.clone(),
+            rgb: Arc::clone(&version.picture.rgb),
+            state: State::Here(Arc::clone(&asked.answer)),
+        }
+    }
+
+    /// As it is kept with the document, if it was answered.
+    pub(super) fn asked(&self) -> Option<Asked> {
+        Some(Asked { about: self.about.clone(), answer: Arc::clone(self.answer()?) })
+    }
+
     pub(super) fn answer(&self) -> Option<&Arc<Answer>> {
         if let State::Here(answer) = &self.state { Some(answer) } else { None }
     }
@@ -106,7 +113,7 @@ impl Exchange {
     /// As an earlier turn of a conversation.
     pub(super) fn turn(&self) -> Option<Turn> {
         let answer = self.answer()?;
-        Some(Turn { question: self.question.clone(), answer: answer.text.trim().to_owned() })
+        Some(Turn { question: self.about.question.clone(), answer: answer.text.trim().to_owned() })
     }
 
     /// Takes what has come; whether the answer became complete just now.

@@ -77,9 +77,10 @@ impl Glassbox {
             .exchanges
             .iter()
             .filter_map(|exchange| {
-                let about = [Some(exchange.attention.name()), exchange.part.words(), Some(exchange.title.as_str())];
+                let about =
+                    [Some(exchange.about.attention.name()), exchange.about.part.words(), Some(exchange.title.as_str())];
                 Some(Part {
-                    question: exchange.question.clone(),
+                    question: exchange.about.question.clone(),
                     about: about.into_iter().flatten().collect::<Vec<_>>().join(", "),
                     answer: Arc::clone(exchange.answer()?),
                     rgb: Arc::clone(&exchange.rgb),

@@ -2,11 +2,12 @@
 //!
 //! `settings` is what is kept between runs, `models` which models there are, `exchange` a question with its answer as far
 //! as it has come; `asking` sends questions to the inference thread and takes answers, `overlay` draws maps over the
-//! picture, `crops` what was read at its own resolution, `panel` has the conversation and `answer_panel` what an answer
+//! picture, `beside` another answer to the same question, `crops` what was read at its own resolution, `panel` has the conversation and `answer_panel` what an answer
 //! shows of itself; `check` asks about every instruction of an edit, `export` writes a conversation down.
 
 mod answer_panel;
 mod asking;
+mod beside;
 mod check;
 mod crops;
 mod exchange;
@@ -22,10 +23,12 @@ use std::sync::Arc;
 
 use egui::TextureHandle;
 
+pub(super) use exchange::Part;
 use exchange::{Exchange, State};
 use models::VlmList;
 
 use super::Glassbox;
+use super::document::Document;
 use super::edit::work::Workshop;
 use crate::ask::heatmap::{AnswerMap, MapKind, MapRange};
 use crate::engine::{Engine, Snapshot};
@@ -55,9 +58,12 @@ pub(crate) struct AskLens {
     head: Option<usize>,
     /// Questions begin a conversation of their own from this exchange on.
     fresh: u64,
-    /// The map that was made last: canvas and panel ask for it several times a frame.
-    made: RefCell<Option<(MapKey, Option<Made>)>>,
-    texture: Option<(overlay::Key, TextureHandle)>,
+    /// The exchange that is held beside the chosen one.
+    beside: beside::Beside,
+    /// The maps that were made last: canvas and panel ask for them several times a frame.
+    made: RefCell<Vec<(MapKey, Option<Made>)>>,
+    /// Of the chosen answer, and of the one beside it.
+    textures: [Option<(overlay::Key, TextureHandle)>; 2],
     crops: crops::Crops,
 }
 
@@ -74,20 +80,27 @@ impl AskLens {
             layer: None,
             head: None,
             fresh: 0,
+            beside: beside::Beside::default(),
             made: RefCell::default(),
-            texture: None,
+            textures: [None, None],
             crops: crops::Crops::default(),
         }
     }
 
-    /// Forgets what was about the document before.
-    pub(super) fn show_new_document(&mut self, engine: &Engine) {
+    /// Forgets what was about the document before, and shows what was asked of this one.
+    pub(super) fn show_new_document(&mut self, engine: &Engine, document: Option<&Document>) {
         for exchange in &self.exchanges {
             if let State::Coming(coming) = &exchange.state {
                 coming.cancel(engine);
             }
         }
-        self.exchanges.clear();
+        // What was asked of it before is there again.
+        let again = |document: &Document| -> Vec<Exchange> {
+            document.asked.iter().map(|one| Exchange::of(one, document.version(one.about.version))).collect()
+        };
+        self.exchanges = document.map(again).unwrap_or_default();
+        self.next = self.exchanges.iter().map(|exchange| exchange.about.id + 1).fold(self.next, u64::max);
+        self.fresh = self.exchanges.iter().map(|exchange| exchange.about.conversation).max().unwrap_or(self.next);
         self.choose(None);
         self.crops.clear();
     }
@@ -103,7 +116,7 @@ impl AskLens {
     }
 
     fn get(&self, id: u64) -> Option<&Exchange> {
-        self.exchanges.iter().find(|exchange| exchange.id == id)
+        self.exchanges.iter().find(|exchange| exchange.about.id == id)
     }
 
     fn chosen(&self) -> Option<&Exchange> {
@@ -113,6 +126,7 @@ impl AskLens {
     fn choose(&mut self, id: Option<u64>) {
         if self.chosen != id {
             (self.chosen, self.word, self.layer, self.head) = (id, None, None, None);
+            self.beside.leave();
         }
     }
 
@@ -141,24 +155,37 @@ impl AskLens {
     }
 
     fn range(&self) -> MapRange {
-        MapRange { tokens: self.word.clone(), layers: self.layer.map(|layer| layer..layer + 1) }
+        MapRange { tokens: self.word.clone(), layers: self.layers() }
+    }
+
+    fn layers(&self) -> Option<Range<usize>> {
+        self.layer.map(|layer| layer..layer + 1)
     }
 
     /// The map of the chosen answer, and the value that its colours run to.
     fn map(&self, choices: &AskChoices) -> Option<Made> {
-        let id = self.chosen()?.answer().and(self.chosen)?;
-        let key = (id, self.kind(choices), self.word.clone(), self.layer, choices.normalised);
-        let mut made = self.made.borrow_mut();
-        if made.as_ref().is_none_or(|(known, _)| *known != key) {
-            *made = Some((key, self.make_map(choices)));
-        }
-        made.as_ref().and_then(|(_, map)| map.clone())
+        self.map_of(self.chosen?, self.word.clone(), choices)
     }
 
-    fn make_map(&self, choices: &AskChoices) -> Option<Made> {
-        let answer = self.chosen()?.answer()?;
+    /// The map of an answer's tokens, all of them if `None`.
+    fn map_of(&self, id: u64, word: Option<Range<usize>>, choices: &AskChoices) -> Option<Made> {
+        self.get(id)?.answer()?;
+        let key = (id, self.kind(choices), word, self.layer, choices.normalised);
+        let mut made = self.made.borrow_mut();
+        if let Some((_, map)) = made.iter().find(|(known, _)| *known == key) {
+            return map.clone();
+        }
+        let map = self.make_map(id, key.2.clone(), choices);
+        // Two answers may be side by side.
+        made.truncate(1);
+        made.insert(0, (key, map.clone()));
+        map
+    }
+
+    fn make_map(&self, id: u64, tokens: Option<Range<usize>>, choices: &AskChoices) -> Option<Made> {
+        let answer = self.get(id)?.answer()?;
         let kind = self.kind(choices);
-        let map = AnswerMap::of(answer, kind, &self.range())?;
+        let map = AnswerMap::of(answer, kind, &MapRange { tokens, layers: self.layers() })?;
         let top = if choices.normalised {
             map.largest()
         } else {

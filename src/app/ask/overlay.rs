@@ -5,12 +5,12 @@ use egui::{
     Align2, Color32, ColorImage, CornerRadius, Painter, Pos2, Rect, Stroke, StrokeKind, TextureOptions, Ui, pos2, vec2,
 };
 
-use super::exchange::State;
+use super::exchange::Exchange;
 use super::settings::Look;
 use crate::app::Glassbox;
 use crate::app::theme::{self, palette, space};
 use crate::app::widgets::colour_bar;
-use crate::app::widgets::compare::Canvas;
+use crate::app::widgets::compare::{Canvas, Pane};
 use crate::ask::dual_resolution::{PictureView, SourceRect};
 use crate::ask::heatmap::AnswerMap;
 use crate::picture::heatmap::colour;
@@ -56,57 +56,41 @@ fn on_screen(place: SourceRect, source: (u32, u32), picture: Rect) -> Rect {
 }
 
 impl Glassbox {
-    /// What lies over the picture in the Ask lens.
+    /// What lies over the picture in the Ask lens: the map of the chosen answer, and that of the answer beside it.
     pub(in crate::app) fn ask_overlay(&mut self, ui: &Ui, canvas: &Canvas) {
         let Some(document) = &self.document else { return };
         let shown = document.standing.shown;
-        let choices = &self.settings.now.ask;
-        let Some(exchange) = self.ask.chosen().filter(|exchange| exchange.version == shown) else { return };
-        let State::Here(answer) = &exchange.state else { return };
-        let (view, words) = (answer.view.clone(), self.map_caption());
-        let Some((map, top)) = self.ask.map(choices) else { return };
-        let key = Key { values: map.values.clone(), top, cells: map.cells };
-        let (opacity, boxes) = (choices.opacity as f32, choices.boxes);
-        let stale = self.ask.texture.as_ref().is_none_or(|(known, _)| *known != key);
-        if stale {
-            let options = if map.cells { TextureOptions::NEAREST } else { TextureOptions::LINEAR };
-            let texture = ui.ctx().load_texture("answer map", image(&map, &view, top), options);
-            self.ask.texture = Some((key, texture));
-        }
-        let Some((_, texture)) = &self.ask.texture else { return };
-        let p = palette(ui.ctx());
-        let square = SourceRect { x: view.origin.0, y: view.origin.1, width: view.side, height: view.side };
-        for pane in canvas.panes.iter().filter(|pane| pane.is_shown) {
-            let painter = ui.painter_at(pane.clip.intersect(pane.picture));
-            let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-            let tint = Color32::WHITE.gamma_multiply(opacity);
-            let place = on_screen(square, view.source, pane.picture);
-            painter.image(texture.id(), place, whole, tint);
-            if map.cells {
-                // What lies outside of the square was never looked at.
-                for side in outside(pane.picture, place) {
-                    painter.rect_filled(side, 0, Color32::from_black_alpha(220).gamma_multiply(opacity));
-                }
+        let choices = &self.settings.now.ask.clone();
+        let here = |exchange: &&Exchange| exchange.about.version == shown && exchange.answer().is_some();
+        let chosen = self.ask.chosen().filter(here).map(|exchange| exchange.about.id);
+        let beside = self.ask.beside();
+        let maps = [
+            chosen.and_then(|id| Some((id, self.ask.map(choices)?))),
+            beside.and_then(|id| Some((id, self.ask.map_of(id, None, choices)?))),
+        ];
+        // Side by side one scale counts, unless each is to have its own.
+        let highest = maps.iter().flatten().map(|(_, (_, top))| *top).fold(0.0, f32::max);
+        let mut told = None;
+        for (at, found) in maps.into_iter().enumerate() {
+            let Some((id, (map, own))) = found else { continue };
+            let top = if choices.normalised || beside.is_none() { own } else { highest };
+            let Some(view) = self.ask.get(id).and_then(Exchange::answer).map(|answer| answer.view.clone()) else {
+                continue;
+            };
+            for pane in canvas.panes.iter().filter(|pane| pane.is_shown == (at == 0)) {
+                self.map_over(ui, pane, (at, &map, top), &view);
             }
-            if boxes {
-                let mut taken: Vec<Rect> = Vec::new();
-                for (index, value) in map.top(BOXES) {
-                    let rect = on_screen(map.place(&view, index), view.source, pane.picture);
-                    boxed(&painter, rect, p.accent, &share_in_words(value, &map), &mut taken);
-                }
-            }
-            if let Look::Attention = self.settings.now.ask.look
-                && !self.settings.now.ask.without_sinks
-            {
-                for sink in self.sinks_in_range() {
-                    let rect = on_screen(view.grid_cell(view.low_grid, sink), view.source, pane.picture);
-                    cross(&painter, rect, p.warning);
-                }
+            let pointer = canvas.pointer().filter(|(_, pane)| pane.is_shown == (at == 0));
+            let marked = pointer.and_then(|(at, _)| {
+                let value = map.at(&view, at.x * view.source.0 as f32, at.y * view.source.1 as f32)?;
+                Some(value / top.max(1e-9))
+            });
+            if at == 0 || marked.is_some() {
+                told = Some((map, top, marked));
             }
         }
-        let marked = canvas.pointer().and_then(|(at, _)| {
-            map.at(&view, at.x * view.source.0 as f32, at.y * view.source.1 as f32).map(|value| value / top.max(1e-9))
-        });
+        let Some((map, top, marked)) = told else { return };
+        let (p, words) = (palette(ui.ctx()), self.map_caption());
         let corner = canvas.response.rect.left_bottom() + vec2(space::M, -space::M);
         let painter = ui.painter_at(canvas.response.rect);
         if map.cells {
@@ -118,6 +102,48 @@ impl Glassbox {
                 Color32::from_rgb(r, g, b)
             };
             colour_bar::paint(&painter, p, corner, &words, (0.0, top), marked, &colours);
+        }
+    }
+
+    /// One answer's map over one picture. `slot`: 0 for the chosen answer, 1 for the one beside it.
+    fn map_over(&mut self, ui: &Ui, pane: &Pane, (slot, map, top): (usize, &AnswerMap, f32), view: &PictureView) {
+        let key = Key { values: map.values.clone(), top, cells: map.cells };
+        let (opacity, boxes) = (self.settings.now.ask.opacity as f32, self.settings.now.ask.boxes);
+        let stale = self.ask.textures[slot].as_ref().is_none_or(|(known, _)| *known != key);
+        if stale {
+            let options = if map.cells { TextureOptions::NEAREST } else { TextureOptions::LINEAR };
+            let texture = ui.ctx().load_texture("answer map", image(map, view, top), options);
+            self.ask.textures[slot] = Some((key, texture));
+        }
+        let Some((_, texture)) = &self.ask.textures[slot] else { return };
+        let p = palette(ui.ctx());
+        let square = SourceRect { x: view.origin.0, y: view.origin.1, width: view.side, height: view.side };
+        let painter = ui.painter_at(pane.clip.intersect(pane.picture));
+        let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+        let tint = Color32::WHITE.gamma_multiply(opacity);
+        let place = on_screen(square, view.source, pane.picture);
+        painter.image(texture.id(), place, whole, tint);
+        if map.cells {
+            // What lies outside of the square was never looked at.
+            for side in outside(pane.picture, place) {
+                painter.rect_filled(side, 0, Color32::from_black_alpha(220).gamma_multiply(opacity));
+            }
+        }
+        if boxes {
+            let mut taken: Vec<Rect> = Vec::new();
+            for (index, value) in map.top(BOXES) {
+                let rect = on_screen(map.place(view, index), view.source, pane.picture);
+                boxed(&painter, rect, p.accent, &share_in_words(value, map), &mut taken);
+            }
+        }
+        if slot == 0
+            && let Look::Attention = self.settings.now.ask.look
+            && !self.settings.now.ask.without_sinks
+        {
+            for sink in self.sinks_in_range() {
+                let rect = on_screen(view.grid_cell(view.low_grid, sink), view.source, pane.picture);
+                cross(&painter, rect, p.warning);
+            }
         }
     }
 

@@ -45,7 +45,7 @@ impl Glassbox {
     }
 
     fn conversation(&mut self, ui: &mut Ui) {
-        let any = self.ask.exchanges.iter().any(|exchange| exchange.checks.is_none());
+        let any = self.ask.exchanges.iter().any(|exchange| exchange.about.checks.is_none());
         let (mut clear, mut export) = (false, false);
         section(ui, "Questions", |ui| {
             if any {
@@ -80,13 +80,16 @@ impl Glassbox {
             .ask
             .exchanges
             .iter()
-            .filter(|exchange| exchange.checks.is_none())
-            .map(|exchange| exchange.id)
+            .filter(|exchange| exchange.about.checks.is_none())
+            .map(|exchange| exchange.about.id)
             .collect();
+        let mut conversation = None;
         for id in ids {
-            if id == self.ask.fresh && id > 1 {
+            let of = self.ask.get(id).map(|exchange| exchange.about.conversation);
+            if conversation.is_some() && conversation != of {
                 hint(ui, "A new conversation");
             }
+            conversation = of;
             self.exchange_card(ui, id, &mut asked);
             ui.add_space(space::S);
         }
@@ -95,13 +98,15 @@ impl Glassbox {
             Some(Asked::Copy(text)) => ui.ctx().copy_text(text),
             Some(Asked::Edit(id)) => {
                 if let Some(exchange) = self.ask.get(id) {
-                    self.ask.question = exchange.question.clone();
+                    self.ask.question = exchange.about.question.clone();
                     self.ask.focus = true;
                 }
             }
             Some(Asked::Again(id)) => {
                 self.ask.choose(Some(id));
-                if let Some((attention, part)) = self.ask.get(id).map(|exchange| (exchange.attention, exchange.part)) {
+                if let Some((attention, part)) =
+                    self.ask.get(id).map(|exchange| (exchange.about.attention, exchange.about.part))
+                {
                     self.ask_again(ui.ctx(), attention, part);
                 }
             }
@@ -115,12 +120,12 @@ impl Glassbox {
         let chosen = self.ask.chosen == Some(id);
         let Some(exchange) = self.ask.get(id) else { return };
         let several = self.document.as_ref().is_some_and(|document| document.versions().len() > 1);
-        let mut about = vec![exchange.attention.name().to_owned()];
-        about.extend(exchange.part.words().map(str::to_owned));
+        let mut about = vec![exchange.about.attention.name().to_owned()];
+        about.extend(exchange.about.part.words().map(str::to_owned));
         if several {
             about.push(exchange.title.clone());
         }
-        let (question, model) = (exchange.question.clone(), exchange.model.clone());
+        let (question, model) = (exchange.about.question.clone(), exchange.about.model.clone());
         if self.vlm_name().is_some_and(|now| now != model) {
             about.push(crate::app::edit::work::short_name(&model));
         }

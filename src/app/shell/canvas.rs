@@ -26,20 +26,35 @@ impl Glassbox {
         let (shown, other) = (document.shown().clone(), document.version(document.standing.compared).clone());
         let hold = !ui.ctx().text_edit_focused() && ui.input(|i| i.key_down(egui::Key::Backslash));
         let (shown, mode) = if hold { (document.original().clone(), Mode::Single) } else { (shown, self.mode) };
+        // Two answers of the Ask lens have a half each.
+        let answers = if hold { None } else { self.answers_side_by_side() };
+        let (other, mode) = match &answers {
+            Some(answers) => (answers.left.clone(), Mode::SideBySide),
+            None => (other, mode),
+        };
+        let (shown_name, other_name) = match &answers {
+            Some(answers) => (answers.right_name.as_str(), answers.left_name.as_str()),
+            None => (shown.title.as_str(), other.title.as_str()),
+        };
+        let twin = answers.is_some() && other.id == shown.id;
         if mode == Mode::Difference && other.id != shown.id {
             let (a, b) = (&shown.picture.rgb, &other.picture.rgb);
             self.difference.want(ui.ctx(), (shown.id, a), (other.id, b));
         }
         let mut texture = self.texture_of(ui, &shown);
-        let mut other_texture = (other.id != shown.id && mode != Mode::Single).then(|| self.texture_of(ui, &other));
+        let mut other_texture = match mode {
+            _ if twin => Some(self.take_twin(ui, &other)),
+            Mode::Single => None,
+            _ => (other.id != shown.id).then(|| self.texture_of(ui, &other)),
+        };
         let drawn = compare::canvas(
             ui,
             &mut self.view,
             mode,
             Pictures {
                 shown: &mut texture,
-                shown_name: &shown.title,
-                other: other_texture.as_mut().map(|t| (t, other.title.as_str())),
+                shown_name,
+                other: other_texture.as_mut().map(|t| (t, other_name)),
                 difference: self.difference.texture.as_mut(),
             },
             draws,
@@ -52,8 +67,10 @@ impl Glassbox {
             version.picture.rgb.get_pixel_checked(x, y).map(|pixel| (x, y, pixel.0))
         });
         self.textures.insert(shown.id, texture);
-        if let Some(texture) = other_texture {
-            self.textures.insert(other.id, texture);
+        match other_texture {
+            Some(texture) if twin => self.give_twin(other.id, texture),
+            Some(texture) => drop(self.textures.insert(other.id, texture)),
+            None => {}
         }
         // While the original is held up, or the difference covers it, nothing is laid over the picture.
         self.lens_over_picture(ui, &drawn, !hold && mode != Mode::Difference);

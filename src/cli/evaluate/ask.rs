@@ -17,6 +17,7 @@ use image::RgbImage;
 use serde_json::json;
 
 use super::super::progress::Foreground;
+use super::super::word;
 use crate::ask::model::WeightBits;
 use crate::ask::record::Answer;
 use crate::ask::settings::{AskSettings, AttentionMode};
@@ -44,6 +45,9 @@ pub(in crate::cli) struct EvaluateAsk {
     /// Side of the square scenes, in pixels.
     #[arg(long, default_value_t = 320, value_name = "PIXELS")]
     size: u32,
+    /// How the decoder's weights are kept: full, 8 or 4 bits.
+    #[arg(long, default_value = "full", value_name = "BITS", value_parser = word::<WeightBits>)]
+    weights: WeightBits,
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
@@ -103,7 +107,7 @@ fn rows(question: &Question, size: u32) -> Vec<&'static str> {
 /// If the model is missing or fails.
 pub(super) fn run(args: &EvaluateAsk) -> Result<()> {
     let store = Store::open()?;
-    let model = AskChoice::find(&store, &args.model, DeviceChoice::Auto, Precision::Auto, WeightBits::Full)?;
+    let model = AskChoice::find(&store, &args.model, DeviceChoice::Auto, Precision::Auto, args.weights)?;
     let foreground = Foreground::start(true)?;
     let mut table: BTreeMap<&'static str, [Tally; WAYS.len()]> = BTreeMap::new();
     let mut seconds: Vec<f64> = Vec::new();
