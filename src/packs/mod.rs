@@ -11,6 +11,7 @@ pub mod convert;
 pub mod depth;
 pub mod diffusers;
 mod error;
+pub mod fetch;
 mod file_bytes;
 pub mod gguf;
 pub mod gguf_tokenizer;
