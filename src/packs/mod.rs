@@ -16,6 +16,7 @@ mod file_bytes;
 pub mod gguf;
 pub mod gguf_tokenizer;
 pub mod header;
+pub mod import;
 pub mod language;
 pub mod llava;
 pub mod manifest;
