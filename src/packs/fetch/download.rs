@@ -81,7 +81,7 @@ impl Errand<'_> {
             std::fs::create_dir_all(folder).map_err(FetchError::io(folder, "made"))?;
         }
         let mut part = self.open_part(target)?;
-        if part.length == 0 && self.from_cache(&mut part)? {
+        if part.length == 0 && self.copy_from_cache(&mut part)? {
             self.hub.observer.event(&Event::FromCache { file: self.file.path.clone() });
             return self.finish(part, target);
         }
@@ -179,7 +179,7 @@ impl Errand<'_> {
     }
 
     /// Copies the file from the cache of other programs; false if it is not there, or not right.
-    fn from_cache(&self, part: &mut Part) -> Result<bool, FetchError> {
+    fn copy_from_cache(&self, part: &mut Part) -> Result<bool, FetchError> {
         let Some(path) = cache::find(self.caches, self.hub.repository, self.commit, self.file) else {
             return Ok(false);
         };

@@ -201,7 +201,7 @@ impl Fetch<'_> {
         if !self.folder.is_dir()
             && let Some(snapshot) = self.snapshot(total)?
         {
-            return Ok(self.found(snapshot, total, Source::Cache));
+            return Ok(self.found(&snapshot, total, Source::Cache));
         }
         let (mut record, mut missing) = self.already_placed(total)?;
         if missing.is_empty() {
@@ -209,7 +209,7 @@ impl Fetch<'_> {
                 record.write(&self.folder)?;
             }
             self.discard_staging();
-            return Ok(self.found(self.folder.clone(), total, Source::Here));
+            return Ok(self.found(&self.folder, total, Source::Here));
         }
         std::fs::create_dir_all(&self.staging).map_err(FetchError::io(&self.staging, "made"))?;
         let mut gathered = self.already_gathered(total);
@@ -225,11 +225,11 @@ impl Fetch<'_> {
         record.files.append(&mut gathered.files);
         self.check_indices(&record)?;
         self.place(&record)?;
-        Ok(self.found(self.folder.clone(), total, Source::Fetched))
+        Ok(self.found(&self.folder, total, Source::Fetched))
     }
 
-    fn found(&self, folder: PathBuf, bytes: u64, source: Source) -> Fetched {
-        let path = self.model.file.as_ref().map_or_else(|| folder.clone(), |file| folder.join(file));
+    fn found(&self, folder: &Path, bytes: u64, source: Source) -> Fetched {
+        let path = self.model.file.as_ref().map_or_else(|| folder.to_path_buf(), |file| folder.join(file));
         Fetched { path, commit: self.commit.clone(), files: self.files.len(), bytes, source }
     }
 
