@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::engine::{Engine, Job, JobError, Monitor, Snapshot, default_budget};
+use crate::engine::{Bytes, Engine, Job, JobError, Monitor, Snapshot, bytes_in_words, default_budget};
 
 /// An engine whose jobs are shown on stderr while they run.
 pub(super) struct Foreground {
@@ -64,8 +64,7 @@ impl Shown {
             Self::Nothing
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new(0);
-            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {prefix}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(style(STEPS));
             Self::Bar(bar)
         } else {
             Self::Lines { stage: String::new(), tenth: 0 }
@@ -78,6 +77,14 @@ impl Shown {
             Self::Nothing => {}
             Self::Bar(bar) => {
                 bar.set_message(now.stage.clone());
+                if let Some(bytes) = now.bytes {
+                    bar.set_style(style("{msg} {wide_bar} {bytes} of {total_bytes} {prefix}"));
+                    bar.set_length(bytes.total);
+                    bar.set_prefix(pace_of_bytes(&bytes));
+                    bar.set_position(bytes.done);
+                    return;
+                }
+                bar.set_style(style(STEPS));
                 bar.set_length(now.steps as u64);
                 bar.set_prefix(pace(&now));
                 bar.set_position(now.step as u64);
@@ -87,6 +94,15 @@ impl Shown {
                     stage.clone_from(&now.stage);
                     *tenth = 0;
                     line(&now.stage);
+                }
+                if let Some(bytes) = now.bytes {
+                    let done = usize::try_from((bytes.done * 10).checked_div(bytes.total).unwrap_or(0)).unwrap_or(0);
+                    if done > *tenth {
+                        *tenth = done;
+                        let (have, all) = (bytes_in_words(bytes.done), bytes_in_words(bytes.total));
+                        line(&format!("{} {have} of {all} {}", now.stage, pace_of_bytes(&bytes)));
+                    }
+                    return;
                 }
                 let done = (now.step * 10).checked_div(now.steps).unwrap_or(0);
                 if done > *tenth {
@@ -101,6 +117,22 @@ impl Shown {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
+    }
+}
+
+const STEPS: &str = "{msg} {wide_bar} {pos}/{len} {prefix}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// "3.1 MB/s, 40 s left".
+fn pace_of_bytes(bytes: &Bytes) -> String {
+    match (bytes.rate, bytes.remaining()) {
+        (Some(rate), Some(left)) => {
+            format!("{:.1} MB/s, {} s left", rate / 1e6, left.as_secs_f64().ceil() as u64)
+        }
+        _ => String::new(),
     }
 }
 

@@ -20,7 +20,7 @@ use poll_promise::Promise;
 
 pub use error::{JobError, bytes_in_words, in_words};
 pub use models::ModelCache;
-pub use monitor::{JobState, Monitor, Snapshot, Waker};
+pub use monitor::{Bytes, JobState, Monitor, Snapshot, Waker};
 pub use queue::{JobId, JobView};
 use queue::{Queue, Waiting};
 

@@ -47,7 +47,38 @@ pub struct Snapshot {
     pub preview: Option<Arc<RgbImage>>,
     /// Text that streams in (captions, proposals).
     pub text: String,
+    /// Bytes instead of steps, in stages that move files.
+    pub bytes: Option<Bytes>,
 }
+
+/// How far a stage that moves files is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bytes {
+    /// Bytes that are there.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes a second of late, once that can be told.
+    pub rate: Option<f64>,
+}
+
+impl Bytes {
+    /// Time until all are there, at the rate of late.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let rate = self.rate.filter(|rate| *rate > 0.0)?;
+        Duration::try_from_secs_f64(self.total.saturating_sub(self.done) as f64 / rate).ok()
+    }
+}
+
+/// Over how long the rate of bytes is measured at least.
+const RATE_SPAN: Duration = Duration::from_millis(500);
+
+/// After so long without a byte (a pause), measuring begins anew.
+const RATE_GAP: Duration = Duration::from_secs(5);
+
+/// How often at most somebody is woken because bytes came.
+const WAKE_SPAN: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 struct Written {
@@ -62,6 +93,10 @@ struct Written {
     ended: Option<Instant>,
     preview: Option<Arc<RgbImage>>,
     text: String,
+    bytes: Option<Bytes>,
+    /// When the measuring of the rate began, and the bytes that were there then.
+    rate_since: Option<(Instant, u64)>,
+    bytes_woke: Option<Instant>,
 }
 
 /// Wakes whoever shows the job (a window's repaint request); called after every visible change.
@@ -95,6 +130,9 @@ impl Monitor {
             ended: None,
             preview: None,
             text: String::new(),
+            bytes: None,
+            rate_since: None,
+            bytes_woke: None,
         };
         Self { cancelled: AtomicBool::new(false), written: Mutex::new(written), waker }
     }
@@ -143,7 +181,36 @@ impl Monitor {
             w.steps = steps;
             w.stage_started = Some(Instant::now());
             w.stepped = None;
+            w.bytes = None;
+            w.rate_since = None;
         });
+    }
+
+    /// `done` of `total` bytes of the stage are there.
+    pub fn bytes(&self, done: u64, total: u64) {
+        let now = Instant::now();
+        let mut w = self.written();
+        let mut rate = w.bytes.and_then(|bytes| bytes.rate);
+        match w.rate_since {
+            Some((since, before)) if done >= before && now.saturating_duration_since(since) < RATE_GAP => {
+                let span = now.saturating_duration_since(since);
+                if span >= RATE_SPAN {
+                    let latest = (done - before) as f64 / span.as_secs_f64();
+                    rate = Some(rate.map_or(latest, |rate| 0.7 * rate + 0.3 * latest));
+                    w.rate_since = Some((now, done));
+                }
+            }
+            _ => w.rate_since = Some((now, done)),
+        }
+        w.bytes = Some(Bytes { done, total, rate });
+        let wakes = done == total || w.bytes_woke.is_none_or(|last| now.saturating_duration_since(last) >= WAKE_SPAN);
+        if wakes {
+            w.bytes_woke = Some(now);
+        }
+        drop(w);
+        if wakes {
+            (self.waker)();
+        }
     }
 
     /// `done` steps of the stage are done.
@@ -199,6 +266,7 @@ impl Monitor {
             remaining,
             preview: w.preview.clone(),
             text: w.text.clone(),
+            bytes: w.bytes,
         }
     }
 }

@@ -73,6 +73,18 @@ pub struct Licence {
     pub confirmed: bool,
 }
 
+impl Licence {
+    /// Whether it forbids commercial use, by its name: the Creative Commons licences with NC, and those that say so.
+    #[must_use]
+    pub fn non_commercial(&self) -> bool {
+        let name = self.name.to_ascii_uppercase();
+        name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "NC")
+            || name.contains("NON-COMMERCIAL")
+            || name.contains("NONCOMMERCIAL")
+            || name.contains("RESEARCH")
+    }
+}
+
 /// What an editor runs with unless the person says otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -154,16 +154,11 @@ impl Store {
         match (&model.repository, &model.path) {
             (_, Some(path)) => format!("its folder {} is gone", path.display()),
             (Some(repository), None) => {
-                let place = self
-                    .places
-                    .models
-                    .as_ref()
-                    .map_or_else(String::new, |root| format!(" to {} or", root.join(&model.id).display()));
                 let what = match &model.file {
                     Some(file) => format!("the file {file} of the repository {repository}"),
                     None => format!("the repository {repository}"),
                 };
-                format!("download {what} from Hugging Face{place} to a folder that you name")
+                format!("fetch {what} with `glassbox models fetch {}`, or name a folder that has it", model.id)
             }
             (None, None) => {
                 "it comes with the program, but its assets folder was not found; set GLASSBOX_ASSETS to it".into()

@@ -1,11 +1,13 @@
 //! Checks a model's folder file by file, without loading it: descriptions parse, weight files are what they say and as
-//! long as they say.
+//! long as they say, and what was fetched still has the hash that was published.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::fetch::record::{self, Record};
+use super::fetch::{FetchObserver, Progress};
 use super::{PackError, convert, header, read_json_as};
 
 /// How deep below the model's folder files are looked for.
@@ -27,6 +29,14 @@ pub struct Checked {
 /// # Errors
 /// If the folder cannot be listed or holds no weight file. Faults of single files are in the answer.
 pub fn verify(folder: &Path) -> Result<Vec<Checked>, PackError> {
+    verify_watched(folder, &())
+}
+
+/// As [`verify`], for somebody who waits: files that were fetched are read as a whole.
+///
+/// # Errors
+/// As [`verify`], and [`PackError::Cancelled`].
+pub fn verify_watched(folder: &Path, observer: &dyn FetchObserver) -> Result<Vec<Checked>, PackError> {
     let mut files = Vec::new();
     if folder.is_file() {
         files.push(folder.to_path_buf());
@@ -34,11 +44,50 @@ pub fn verify(folder: &Path) -> Result<Vec<Checked>, PackError> {
         list(folder, DEPTH, &mut files)?;
     }
     files.sort();
-    let checked: Vec<Checked> = files.into_iter().filter_map(check).collect();
+    let mut checked: Vec<Checked> = files.into_iter().filter_map(check).collect();
+    compare(folder, &mut checked, observer)?;
     if checked.iter().all(|file| extension(&file.path) == "json") {
         return Err(PackError::missing(folder, "no weight file was found there"));
     }
     Ok(checked)
+}
+
+/// Compares what was fetched with the record of it.
+fn compare(folder: &Path, checked: &mut Vec<Checked>, observer: &dyn FetchObserver) -> Result<(), PackError> {
+    // A model that is one file has its record beside it, and others may lie there too.
+    let (root, only) =
+        if folder.is_file() { (folder.parent().unwrap_or(Path::new(".")), Some(folder)) } else { (folder, None) };
+    let Some(record) = Record::read(root) else { return Ok(()) };
+    let files = record.files.iter().map(|(name, file)| (record::local(root, name), file));
+    let files: Vec<_> = files.filter(|(path, _)| only.is_none_or(|only| only == path)).collect();
+    let total = files.iter().map(|(_, file)| file.bytes).sum();
+    let mut done = 0;
+    for (path, recorded) in files {
+        let found = recorded.hash.compare(&path, observer, &mut |bytes| {
+            done += bytes;
+            observer.progress(Progress { done, total });
+        })?;
+        if found {
+            continue;
+        }
+        let fault = if path.is_file() {
+            PackError::damaged(
+                &path,
+                "its content is not the published one any more; fetch the model again to repair it",
+            )
+        } else {
+            PackError::missing(&path, "it was fetched and is gone; fetch the model again to repair it")
+        };
+        match checked.iter_mut().find(|file| file.path == path) {
+            Some(known) => known.fault = known.fault.take().or(Some(fault)),
+            None => checked.push(Checked {
+                bytes: std::fs::metadata(&path).map_or(0, |facts| facts.len()),
+                path,
+                fault: Some(fault),
+            }),
+        }
+    }
+    Ok(())
 }
 
 /// Adds the files in `folder` and below to `files`.

@@ -80,7 +80,7 @@ fn resolve(path: &Path) -> PathBuf {
 }
 
 /// Makes the new name itself survive a power cut; file systems that cannot do this are no reason to fail.
-fn sync_folder(folder: &Path) {
+pub(crate) fn sync_folder(folder: &Path) {
     if cfg!(unix)
         && let Ok(folder) = File::open(folder)
     {

@@ -1,4 +1,7 @@
-//! `glassbox models`: which models there are, where they are, and whether their files are whole.
+//! `glassbox models`: which models there are, where they are, whether their files are whole; fetching and removing them.
+
+mod fetch;
+mod list;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,9 +10,12 @@ use anyhow::Context;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::progress::Foreground;
+use crate::engine::jobs::verify::VerifyJob;
+use crate::packs::fetch::{remove, state};
+use crate::packs::import::import;
 use crate::packs::manifest::Model;
 use crate::packs::store::Store;
-use crate::packs::verify;
 
 /// What to do with the models.
 #[derive(Debug, Subcommand)]
@@ -28,7 +34,30 @@ pub(super) enum Models {
         #[arg(long)]
         json: bool,
     },
-    /// Check the files of a model (a name or a folder).
+    /// Fetch models (names of models or packs), or what is missing or damaged of them.
+    ///
+    /// HF_ENDPOINT, HF_TOKEN, HF_HOME, HF_HUB_OFFLINE and HTTPS_PROXY are respected. What was interrupted goes on.
+    Fetch(fetch::FetchArgs),
+    /// Put a model that is on this disk already into the list. Nothing is copied.
+    Import {
+        /// Its folder, or its file.
+        path: PathBuf,
+        /// What it is to be called; by default a name made of the path's.
+        #[arg(long)]
+        id: Option<String>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove the files of a model that was fetched, and what a fetch has begun.
+    Remove {
+        /// The model's name.
+        model: String,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the files of a model (a name or a folder); those that were fetched against the published hashes.
     Verify {
         /// The model's name, or a folder or file.
         model: String,
@@ -51,30 +80,14 @@ pub(super) fn run(command: &Models) -> anyhow::Result<()> {
     let store = Store::open()?;
     let mut out = std::io::stdout().lock();
     match command {
-        Models::List { json } => list(&store, *json, &mut out),
+        Models::List { json } => list::run(&store, *json, &mut out),
+        Models::Fetch(args) => fetch::run(&store, args, &mut out),
+        Models::Import { path, id, json } => take_in(&store, path, id.as_deref(), *json, &mut out),
+        Models::Remove { model, json } => take_away(&store, model, *json, &mut out),
         Models::Show { model, json } => show(&store, model, *json, &mut out),
         Models::Verify { model, json } => check(&store, model, *json, &mut out),
         Models::Where { model } => whereabouts(&store, model.as_deref(), &mut out),
     }
-}
-
-fn list(store: &Store, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    let manifest = store.manifest();
-    if json {
-        let models: Vec<_> =
-            manifest.models.iter().map(|model| json!({ "model": model, "found": store.locate(model) })).collect();
-        writeln!(out, "{}", json!({ "models": models, "packs": manifest.packs }))?;
-        return Ok(());
-    }
-    for model in &manifest.models {
-        let state = if store.locate(model).is_some() { "here" } else { "not on this machine" };
-        writeln!(out, "{:<24} {:<22} {state}", model.id, roles(model))?;
-    }
-    for pack in &manifest.packs {
-        let parts: Vec<String> = pack.models.iter().map(|(role, id)| format!("{role} {id}")).collect();
-        writeln!(out, "pack {:<19} {}", pack.id, parts.join(", "))?;
-    }
-    Ok(())
 }
 
 fn roles(model: &Model) -> String {
@@ -91,7 +104,7 @@ fn show(store: &Store, id: &str, json: bool, out: &mut impl Write) -> anyhow::Re
     let model = listed(store, id)?;
     let found = store.locate(model);
     if json {
-        writeln!(out, "{}", json!({ "model": model, "found": found }))?;
+        writeln!(out, "{}", json!({ "model": model, "found": found, "state": state(store, model).word() }))?;
         return Ok(());
     }
     writeln!(out, "{} ({})\n{}", model.name, roles(model), model.about)?;
@@ -119,6 +132,7 @@ fn show(store: &Store, id: &str, json: bool, out: &mut impl Write) -> anyhow::Re
             d.scheduler, d.steps, d.guidance, d.specific_guidance, d.image_guidance, d.size
         )?;
     }
+    writeln!(out, "state       {}", list::in_words(&state(store, model)))?;
     let place = found.map_or_else(|| "not on this machine".into(), |path| path.display().to_string());
     writeln!(out, "folder      {place}")?;
     Ok(())
@@ -130,7 +144,7 @@ fn check(store: &Store, name: &str, json: bool, out: &mut impl Write) -> anyhow:
         None => PathBuf::from(name),
     };
     anyhow::ensure!(folder.exists(), "{name:?} is neither a model in the list nor a folder");
-    let checked = verify::verify(&folder)?;
+    let checked = Foreground::start(json)?.run(VerifyJob { name: name.to_owned(), path: folder.clone() })?;
     let faults = checked.iter().filter(|file| file.fault.is_some()).count();
     if json {
         let files: Vec<_> = checked
@@ -147,6 +161,32 @@ fn check(store: &Store, name: &str, json: bool, out: &mut impl Write) -> anyhow:
         }
     }
     anyhow::ensure!(faults == 0, "{faults} of {} files failed the check", checked.len());
+    Ok(())
+}
+
+fn take_in(
+    store: &Store,
+    path: &std::path::Path,
+    id: Option<&str>,
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let model = import(store, path, id)?;
+    if json {
+        writeln!(out, "{}", json!({ "model": model, "list": store.places().own_list }))?;
+    } else {
+        writeln!(out, "{} is now in the list as {} ({})", path.display(), model.id, roles(&model))?;
+    }
+    Ok(())
+}
+
+fn take_away(store: &Store, id: &str, json: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    let freed = remove(store, listed(store, id)?)?;
+    if json {
+        writeln!(out, "{}", json!({ "id": id, "bytes": freed }))?;
+    } else {
+        writeln!(out, "{id} is removed; {} are free again", crate::engine::bytes_in_words(freed))?;
+    }
     Ok(())
 }
 
