@@ -19,6 +19,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use super::PackError;
 use super::file_bytes::FileBytes;
 use super::sniff::{self, Content};
+use super::weights::WeightOptions;
 
 /// The most bytes that are read as a header. The vocabulary of the largest published models takes a tenth of it.
 pub const MAX_HEADER: u64 = 64 << 20;
@@ -80,6 +81,14 @@ impl GgufFile {
     /// # Errors
     /// One sentence: another kind of file, cut short, or whatever contradicts itself or the file.
     pub fn open(path: &Path) -> Result<Self, PackError> {
+        Self::open_with(path, &WeightOptions::default())
+    }
+
+    /// As [`Self::open`], with a say in how.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(path: &Path, options: &WeightOptions) -> Result<Self, PackError> {
         let file = File::open(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => PackError::missing(path, "a GGUF file was expected"),
             _ => PackError::Io { path: path.to_path_buf(), doing: "opened", source },
@@ -90,7 +99,7 @@ impl GgufFile {
         }
         let length = file.metadata().map_err(PackError::io(path, "read"))?.len();
         let Header { settings, tensors } = read_header(path, BufReader::new(&file), length)?;
-        Ok(Self { settings, tensors, bytes: FileBytes::new(path, file, false) })
+        Ok(Self { settings, tensors, bytes: FileBytes::new(path, file, options.read_instead_of_map) })
     }
 
     /// The file's path.

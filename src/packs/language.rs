@@ -73,7 +73,10 @@ impl LanguageFolder {
 
 impl TextFacts {
     /// What the files beside the weights in the folder `path` say, whose `config.json` is `config`.
-    pub(super) fn of_folder(path: &Path, config: &Value) -> Result<Self, PackError> {
+    ///
+    /// # Errors
+    /// One sentence naming the file that is missing, damaged, or describes no tokenizer that can be used.
+    pub fn of_folder(path: &Path, config: &Value) -> Result<Self, PackError> {
         let generation = optional(path, "generation_config.json")?;
         let settings = optional(path, "tokenizer_config.json")?;
         let tokenizer = tokenizer(path)?;

@@ -18,6 +18,7 @@ pub mod header;
 pub mod language;
 pub mod llava;
 pub mod manifest;
+mod network_drive;
 mod sentencepiece;
 pub mod sniff;
 pub mod store;
