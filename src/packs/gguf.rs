@@ -708,4 +708,21 @@ mod tests {
         std::fs::write(path("other.GGUF"), b"x").unwrap();
         assert!(only_file_in(folder.path()).unwrap_err().to_string().contains("2 GGUF files"));
     }
+
+    #[test]
+    fn a_file_may_be_read_instead_of_mapped() {
+        let mut file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
+        file.write_all(&honest()).unwrap();
+        let mapped = GgufFile::open(file.path()).unwrap();
+        let read = GgufFile::open_with(file.path(), &WeightOptions { read_instead_of_map: true }).unwrap();
+        assert!(!read.bytes.mapped());
+        for (name, tensor) in mapped.tensors() {
+            let numbers = |of: &GgufFile| {
+                let tensor = of.read(name, &tensor.shape, &Device::Cpu).unwrap().dequantize(&Device::Cpu).unwrap();
+                tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            };
+            assert_eq!(numbers(&mapped), numbers(&read), "{name}");
+        }
+        assert!(mapped.tensors().count() > 0);
+    }
 }
