@@ -8,6 +8,8 @@
 //! doubled, moved and put in from other files. The same seed gives the same files. An input that is not survived is kept,
 //! and its path is the last line.
 
+mod mutation;
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -67,7 +69,7 @@ fn fuzz(reader: &str, seconds: Duration, seed: u64) -> Result<()> {
     while began.elapsed() < seconds {
         let at = draw.random_range(0..target.files.len());
         let (path, sound) = &target.files[at];
-        let broken = mutated(sound, &target.files, &mut draw);
+        let broken = mutation::mutated(sound, &target.files, &WORDS, &mut draw);
         fs::write(path, &broken)?;
         let start = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| target.read()));
@@ -175,87 +177,23 @@ impl Target {
     }
 }
 
-/// A sound file with one to four things changed.
-fn mutated(sound: &[u8], others: &[(PathBuf, Vec<u8>)], draw: &mut ChaCha8Rng) -> Vec<u8> {
-    const NUMBERS: [u64; 12] = [
-        0,
-        1,
-        0x7f,
-        0xff,
-        0x7fff_ffff,
-        0x8000_0000,
-        0xffff_ffff,
-        0x1_0000_0000,
-        0x7f80_0000,
-        0x7fc0_0000,
-        u64::MAX >> 1,
-        u64::MAX,
-    ];
-    const WORDS: [&str; 14] = [
-        "4294967296",
-        "18446744073709551615",
-        "-1",
-        "0",
-        "nan",
-        "inf",
-        "1e999",
-        "\n",
-        " ",
-        "end_header\n",
-        "element vertex ",
-        "property list uchar int x\n",
-        "[",
-        "}",
-    ];
-    let mut bytes = sound.to_vec();
-    for _ in 0..draw.random_range(1..=4) {
-        if bytes.is_empty() {
-            break;
-        }
-        // Headers stand in front and matter most.
-        let near = if draw.random_bool(0.5) { bytes.len().min(600) } else { bytes.len() };
-        let at = draw.random_range(0..near);
-        let end = (at + draw.random_range(1..=64)).min(bytes.len());
-        match draw.random_range(0..10) {
-            0 => bytes[at] ^= 1 << draw.random_range(0..8),
-            1 => bytes[at] = draw.random(),
-            2 => bytes.truncate(at),
-            3 => {
-                bytes.drain(at..end);
-            }
-            4 => {
-                let piece = bytes[at..end].to_vec();
-                bytes.splice(at..at, piece);
-            }
-            5 | 6 => {
-                let number = NUMBERS[draw.random_range(0..NUMBERS.len())].to_le_bytes();
-                let width = [1, 2, 4, 8][draw.random_range(0..4)];
-                let end = (at + width).min(bytes.len());
-                bytes[at..end].copy_from_slice(&number[..end - at]);
-            }
-            7 => {
-                let word = WORDS[draw.random_range(0..WORDS.len())];
-                bytes.splice(at..end.min(at + draw.random_range(0..4)), word.bytes());
-            }
-            8 => {
-                // A number written in text becomes another.
-                let digits: Vec<usize> = (0..near).filter(|at| bytes[*at].is_ascii_digit()).collect();
-                if !digits.is_empty() {
-                    let at = digits[draw.random_range(0..digits.len())];
-                    let word = WORDS[draw.random_range(0..7)];
-                    bytes.splice(at..=at, word.bytes());
-                }
-            }
-            _ => {
-                let (_, other) = &others[draw.random_range(0..others.len())];
-                let from = draw.random_range(0..other.len().max(1)).min(other.len());
-                let to = (from + draw.random_range(1..=64)).min(other.len());
-                bytes.splice(at..at, other[from..to].iter().copied());
-            }
-        }
-    }
-    bytes
-}
+/// What stands in the text files of scenes, and numbers that break them.
+const WORDS: [&str; 14] = [
+    "4294967296",
+    "18446744073709551615",
+    "-1",
+    "0",
+    "nan",
+    "inf",
+    "1e999",
+    "\n",
+    " ",
+    "end_header\n",
+    "element vertex ",
+    "property list uchar int x\n",
+    "[",
+    "}",
+];
 
 fn scene() -> Result<Gaussians> {
     let n = 20;

@@ -346,6 +346,14 @@ fn a_picture_becomes_a_scene() {
     assert_eq!(report["dim"], 192);
     assert!(report["nearest"].as_f64().unwrap() < report["farthest"].as_f64().unwrap());
     done(folder.path(), &["render", "p.ply", "--mode", "pca", "--size", "96x64", "-o", "pca.png"]);
+    assert_eq!(report["relative"], false);
+    // A model that tells distances only in proportion to each other.
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/fixtures/depth_anything");
+    let by = ["lift", "--picture", picture, "--depth", tiny.to_str().unwrap(), "--gaussians", "2000", "-o", "d.ply"];
+    assert!(done(folder.path(), &by).contains("in proportion"));
+    let report: serde_json::Value =
+        serde_json::from_str(&done(folder.path(), &[&by[..], &["--json"]].concat())).unwrap();
+    assert!(report["relative"] == true && report["nearest"].as_f64().unwrap() < 1.5, "{report}");
     // Neither a scene nor a picture, and both, are usage errors.
     assert_eq!(glassbox(folder.path(), &["lift", "-o", "x.ply"]).status.code(), Some(2));
     let both = ["lift", "p.ply", "--picture", picture, "-o", "x.ply"];

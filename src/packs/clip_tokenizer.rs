@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tokenizers::{AddedToken, Tokenizer};
 
-use super::{PackError, read_json_as, read_text};
+use super::{PackError, read_json_as, read_text, tokenizer_checks};
 
 /// The number of positions of every published CLIP text encoder.
 const USUAL_LENGTH: usize = 77;
@@ -61,9 +61,7 @@ impl ClipTokenizer {
             (vocabulary, description)
         };
         check_model(&path, &mut description)?;
-        let bytes = serde_json::to_vec(&description).map_err(|error| PackError::config(&path, error.to_string()))?;
-        let mut tokenizer = Tokenizer::from_bytes(bytes)
-            .map_err(|error| PackError::config(&path, format!("it does not describe a tokenizer ({error})")))?;
+        let mut tokenizer = tokenizer_checks::build(&path, &description)?;
         // A token that is special by configuration is cut out of the text whole, as in transformers.
         let tokens = [&special.start, &special.end, &special.unknown, &special.pad]
             .map(|token| AddedToken::from(token.clone(), true));

@@ -1,4 +1,5 @@
-//! The bytes of one open weight file: mapped into memory, or read piece by piece where that is impossible or unwanted.
+//! The bytes of one open weight file: mapped into memory, or read piece by piece where that is impossible, unwanted, or
+//! dangerous because the file lies on a network drive.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -8,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use memmap2::Mmap;
 
-use super::PackError;
+use super::{PackError, network_drive};
 
 /// One open weight file whose header has been checked.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ enum Access {
 impl FileBytes {
     /// The bytes of `file`, which is `path`; call it only once the header was checked against the file's length.
     pub(super) fn new(path: &Path, file: File, read_instead_of_map: bool) -> Self {
-        let access = if read_instead_of_map {
+        let access = if read_instead_of_map || network_drive::holds(path) {
             Access::Read(Mutex::new(file))
         } else {
             // SAFETY: the mapping is read-only and private to this struct, which hands out nothing but copies. The

@@ -19,6 +19,7 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use super::PackError;
 use super::file_bytes::FileBytes;
 use super::sniff::{self, Content};
+use super::weights::WeightOptions;
 
 /// The most bytes that are read as a header. The vocabulary of the largest published models takes a tenth of it.
 pub const MAX_HEADER: u64 = 64 << 20;
@@ -80,6 +81,14 @@ impl GgufFile {
     /// # Errors
     /// One sentence: another kind of file, cut short, or whatever contradicts itself or the file.
     pub fn open(path: &Path) -> Result<Self, PackError> {
+        Self::open_with(path, &WeightOptions::default())
+    }
+
+    /// As [`Self::open`], with a say in how.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(path: &Path, options: &WeightOptions) -> Result<Self, PackError> {
         let file = File::open(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => PackError::missing(path, "a GGUF file was expected"),
             _ => PackError::Io { path: path.to_path_buf(), doing: "opened", source },
@@ -90,7 +99,7 @@ impl GgufFile {
         }
         let length = file.metadata().map_err(PackError::io(path, "read"))?.len();
         let Header { settings, tensors } = read_header(path, BufReader::new(&file), length)?;
-        Ok(Self { settings, tensors, bytes: FileBytes::new(path, file, false) })
+        Ok(Self { settings, tensors, bytes: FileBytes::new(path, file, options.read_instead_of_map) })
     }
 
     /// The file's path.
@@ -698,5 +707,22 @@ mod tests {
         assert_eq!(only_file_in(folder.path()).unwrap(), Some(path("page.gguf")));
         std::fs::write(path("other.GGUF"), b"x").unwrap();
         assert!(only_file_in(folder.path()).unwrap_err().to_string().contains("2 GGUF files"));
+    }
+
+    #[test]
+    fn a_file_may_be_read_instead_of_mapped() {
+        let mut file = tempfile::Builder::new().suffix(".gguf").tempfile().unwrap();
+        file.write_all(&honest()).unwrap();
+        let mapped = GgufFile::open(file.path()).unwrap();
+        let read = GgufFile::open_with(file.path(), &WeightOptions { read_instead_of_map: true }).unwrap();
+        assert!(!read.bytes.mapped());
+        for (name, tensor) in mapped.tensors() {
+            let numbers = |of: &GgufFile| {
+                let tensor = of.read(name, &tensor.shape, &Device::Cpu).unwrap().dequantize(&Device::Cpu).unwrap();
+                tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            };
+            assert_eq!(numbers(&mapped), numbers(&read), "{name}");
+        }
+        assert!(mapped.tensors().count() > 0);
     }
 }

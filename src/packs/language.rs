@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use super::weights::{WeightOptions, Weights};
-use super::{PackError, read_json_as, read_text, sentencepiece};
+use super::{PackError, read_json_as, read_text, sentencepiece, tokenizer_checks};
 
 /// What a model's files say about texts.
 #[derive(Debug, Clone)]
@@ -73,7 +73,10 @@ impl LanguageFolder {
 
 impl TextFacts {
     /// What the files beside the weights in the folder `path` say, whose `config.json` is `config`.
-    pub(super) fn of_folder(path: &Path, config: &Value) -> Result<Self, PackError> {
+    ///
+    /// # Errors
+    /// One sentence naming the file that is missing, damaged, or describes no tokenizer that can be used.
+    pub fn of_folder(path: &Path, config: &Value) -> Result<Self, PackError> {
         let generation = optional(path, "generation_config.json")?;
         let settings = optional(path, "tokenizer_config.json")?;
         let tokenizer = tokenizer(path)?;
@@ -121,22 +124,7 @@ pub(super) fn tokenizer_of(path: &Path, mut description: Value) -> Result<Tokeni
     if prefix.is_some_and(|prefix| !prefix.is_empty()) {
         return Err(fault("its pieces have a prefix, which no chat model's tokenizer has".into()));
     }
-    if let Some(merge) = root.get("model").and_then(impossible_merge) {
-        return Err(fault(format!("its merge of {merge:?} makes a piece that is not in its vocabulary")));
-    }
-    let bytes = serde_json::to_vec(&description).map_err(|error| fault(error.to_string()))?;
-    Tokenizer::from_bytes(bytes).map_err(|error| fault(format!("it does not describe a tokenizer ({error})")))
-}
-
-/// A merge that makes a piece longer than any in the vocabulary: the tokenizer's builder would panic over it. Other
-/// merges of unknown pieces it refuses itself.
-fn impossible_merge(model: &Value) -> Option<String> {
-    let longest = model.get("vocab")?.as_object()?.keys().map(String::len).max().unwrap_or(0);
-    let text = |merge: &Value| match merge {
-        Value::String(pair) => pair.split_once(' ').map(|(left, right)| format!("{left}{right}")),
-        pair => Some(format!("{}{}", pair.get(0)?.as_str()?, pair.get(1)?.as_str()?)),
-    };
-    model.get("merges")?.as_array()?.iter().filter_map(text).find(|text| text.len() > longest)
+    tokenizer_checks::build(path, &description)
 }
 
 /// A JSON file that need not be there.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::architecture::Architecture;
 use super::{PackError, read_text};
 
 /// The list that comes with the program.
@@ -50,6 +51,8 @@ pub enum Layout {
     Diffusers,
     /// `config.json` and weights side by side, as LLaVA is published.
     Llava,
+    /// `config.json`, weights and tokenizer side by side, as chat models are published, or one GGUF file.
+    Chat,
     /// `config.json` and weights side by side as timm writes them, or a single file of weights under timm's names.
     Timm,
     /// This project's depth heads: `config.json` and weights side by side; the config names the backbone they read.
@@ -145,6 +148,8 @@ pub struct Model {
     pub dtype: String,
     /// The size of the files needed, in millions of bytes, rounded.
     pub megabytes: Option<u64>,
+    /// What it is made of, for what it takes.
+    pub architecture: Option<Architecture>,
     /// Its terms.
     pub licence: Licence,
     /// What of this entry nobody has checked against the published files.
@@ -178,6 +183,15 @@ pub struct Manifest {
     /// The packs, in the order of the file.
     #[serde(default, rename = "pack")]
     pub packs: Vec<Pack>,
+}
+
+impl Model {
+    /// Bytes that its weights take in memory at so many bytes a number (4 for f32, 2 for bf16 and f16, 17/16 and 9/16 for
+    /// weights of 8 and 4 bits), as far as the list says what it is made of.
+    #[must_use]
+    pub fn weight_bytes(&self, each: f64) -> Option<u64> {
+        self.architecture.as_ref().map(|architecture| architecture.weight_bytes(each))
+    }
 }
 
 impl Manifest {
@@ -275,6 +289,9 @@ fn read_toml(text: &str, path: &Path) -> Result<Manifest, PackError> {
 }
 
 #[cfg(test)]
+mod list_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -291,12 +308,6 @@ mod tests {
             assert!(!model.about.is_empty() && !model.licence.name.is_empty(), "{}", model.id);
             assert_eq!(model.roles.contains(&Role::Editor), model.defaults.is_some(), "{}", model.id);
             assert!(model.folder.is_some() || model.licence.link.is_some(), "{}", model.id);
-            assert_eq!(
-                model.file.is_some(),
-                model.sha256.as_ref().is_some_and(|hash| hash.len() == 64),
-                "{}",
-                model.id
-            );
         }
     }
 

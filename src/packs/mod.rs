@@ -4,6 +4,7 @@
 //! shapes) is checked against the file before memory is taken or the file is mapped, what a file is gets decided by its
 //! content, and every failure is a [`PackError`] of one sentence that names the file.
 
+pub mod architecture;
 pub mod backbone;
 pub mod clip_tokenizer;
 pub mod compvis;
@@ -20,11 +21,13 @@ pub mod import;
 pub mod language;
 pub mod llava;
 pub mod manifest;
+mod network_drive;
 mod sentencepiece;
 pub mod sniff;
 pub mod store;
 #[cfg(test)]
 mod test_files;
+mod tokenizer_checks;
 pub mod verify;
 pub mod weights;
 

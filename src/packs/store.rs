@@ -204,8 +204,8 @@ mod tests {
         assert_eq!(found.model.unwrap().id, "starter-editor");
 
         assert!(find("instruct-pix2pix").unwrap_err().to_string().contains("timbrooks/instruct-pix2pix"));
-        make("hub/models--timbrooks--instruct-pix2pix/snapshots/31519b5cb0");
-        assert!(find("paper").unwrap().path.ends_with("31519b5cb0"));
+        make("hub/models--timbrooks--instruct-pix2pix/snapshots/31519b5cb02a7fd89b906d88731cd4d6a7bbf88d");
+        assert!(find("paper").unwrap().path.ends_with("31519b5cb02a7fd89b906d88731cd4d6a7bbf88d"));
         make("models/instruct-pix2pix");
         assert!(find("paper").unwrap().path.ends_with("models/instruct-pix2pix"));
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::fetch::record::{self, Record};
 use super::fetch::{FetchObserver, Progress};
+use super::gguf::GgufFile;
 use super::{PackError, convert, header, read_json_as};
 
 /// How deep below the model's folder files are looked for.
@@ -117,6 +118,7 @@ fn check(path: PathBuf) -> Option<Checked> {
             .and_then(|mut file| header::read(&path, &mut file))
             .map(|_| ()),
         "bin" | "pth" | "ckpt" => convert::inspect(&path).map(|_| ()),
+        "gguf" => GgufFile::open(&path).map(|_| ()),
         "json" => read_json_as::<Value>(&path).map(|_| ()),
         _ => return None,
     };
@@ -139,6 +141,10 @@ mod tests {
         std::fs::write(unet.join("model.safetensors"), &whole).unwrap();
         std::fs::write(unet.join("config.json"), "{}").unwrap();
         std::fs::write(folder.path().join("README.md"), "x").unwrap();
+        std::fs::write(folder.path().join("chat.gguf"), "GGUF").unwrap();
+        let checked = verify(folder.path()).unwrap();
+        assert!(checked[0].path.ends_with("chat.gguf") && checked[0].fault.is_some());
+        std::fs::remove_file(folder.path().join("chat.gguf")).unwrap();
         let checked = verify(folder.path()).unwrap();
         assert_eq!(checked.len(), 2);
         assert!(checked.iter().all(|file| file.fault.is_none()));

@@ -23,8 +23,8 @@ use super::{PackError, header, sniff};
 /// How a component's files are opened.
 #[derive(Debug, Clone, Default)]
 pub struct WeightOptions {
-    /// Read each tensor when it is asked for instead of mapping the files: for network drives, where a lost connection
-    /// would end the program.
+    /// Read each tensor when it is asked for instead of mapping the files. Files on network drives, where a lost
+    /// connection would end the program, are read in any case as far as such drives can be told.
     pub read_instead_of_map: bool,
 }
 

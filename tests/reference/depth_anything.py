@@ -1,7 +1,10 @@
 """A random small Depth-Anything-V2 in both layouts it is published in, and the depth maps it gives for two oblong pictures.
 
     python tests/reference/depth_anything.py [CHECKOUT]
+    python tests/reference/depth_anything.py --full-size FOLDER
 
+The second form makes a random Depth-Anything-V2-S of full size in FOLDER, with one picture, its map and how long transformers took;
+`GLASSBOX_DEPTH=FOLDER cargo test --lib full_size -- --ignored --nocapture` compares. The first
 writes tests/parity/fixtures/depth_anything/: `config.json`, `preprocessor_config.json` and `model.safetensors` as the transformers library
 writes them (half precision; the reference computes with exactly these values in f32), `names.json`, and `io.safetensors`:
 
@@ -19,6 +22,7 @@ import json
 import math
 import shutil
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -144,7 +148,27 @@ def authors_model(checkout, weights):
 
 
 @torch.no_grad()
+def full_size(folder):
+    backbone = Dinov2Config(
+        hidden_size=384, num_hidden_layers=12, num_attention_heads=6, image_size=518, patch_size=14, out_indices=[3, 6, 9, 12],
+        apply_layernorm=True, reshape_hidden_states=False)
+    model = randomise(DepthAnythingForDepthEstimation(DepthAnythingConfig(backbone_config=backbone)), 7)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    picture = torch.from_numpy(random_picture(518, 686, 600))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+    pixels = (picture.float().permute(2, 0, 1).unsqueeze(0) / 255 - mean) / std
+    model(pixel_values=pixels)
+    began = time.perf_counter()
+    depth = model(pixel_values=pixels).predicted_depth[0].contiguous()
+    print(f"{time.perf_counter() - began:.2f} s with {torch.get_num_threads()} threads, {depth.min():.3f} to {depth.max():.3f}")
+    save_file({"picture.0": picture, "depth.0": depth}, folder / "io.safetensors")
+
+
+@torch.no_grad()
 def main():
+    if sys.argv[1:2] == ["--full-size"]:
+        return full_size(Path(sys.argv[2]))
     shutil.rmtree(ROOT, ignore_errors=True)
     ROOT.mkdir(parents=True)
     backbone = Dinov2Config(

@@ -125,6 +125,56 @@ archive("deep.bin", b"\x80\x02" + b"]" * 50000 + b"a" * 49999 + b".")
 archive("cycle.bin", b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.")
 archive("no_dictionary.bin", b"\x80\x02K\x01.")
 archive("big_endian.bin", view(0, [4], [1]), extra=[("m/byteorder", b"big")])
+
+
+def text(value):
+    return b"X" + len(value).to_bytes(4, "little") + value
+
+
+# The ways to call something that are known from attacks (fickling's and others' lists), each beside honest weights.
+def beside_weights(name, payload, **how):
+    weights = view(0, [4], [1])
+    archive(name, weights[:-1] + text(b"x") + payload + b"s.", **how)
+
+
+beside_weights("global_reduce.bin", b"cposix\nsystem\n(" + text(b"true") + b"tR")
+beside_weights("global_and_object.bin", b"(cposix\nsystem\n" + text(b"true") + b"o")
+beside_weights("newobj.bin", b"csubprocess\nPopen\n(" + text(b"true") + b"t\x81")
+beside_weights("newobj_ex.bin", b"csubprocess\nPopen\n(" + text(b"true") + b"t}\x92")
+beside_weights("build.bin", b"ctypes\nFunctionType\n)\x81}" + text(b"__setstate__") + b"cos\nsystem\nsb" + text(b"true") + b"b")
+beside_weights("extension_1.bin", b"\x82\x01(tR")
+beside_weights("extension_2.bin", b"\x83\x01\x00(tR")
+beside_weights("extension_4.bin", b"\x84\x01\x00\x00\x00(tR")
+beside_weights("stack_global_by_memo.bin", b"\x8c\x02os\x94\x8c\x06system\x94h\x00h\x01\x930N")
+beside_weights("pickle_in_pickle.bin", b"cpickle\nloads\n(" + text(pickle.dumps(1, 0)) + b"tR")
+beside_weights("dotted.bin", b"cos.path\nos.system\n(" + text(b"true") + b"tR")
+beside_weights("getattr_of_import.bin", b"c__builtin__\n__import__\n(" + text(b"os") + b"tR")
+beside_weights("runpy.bin", b"crunpy\n_run_code\n(" + text(b"1") + b"}tR")
+beside_weights("asyncio.bin", b"casyncio.unix_events\n_UnixSubprocessTransport._start\n(tR")
+beside_weights("download.bin", b"curllib.request\nurlopen\n(" + text(b"http://localhost") + b"tR")
+beside_weights("text_persistent.bin", b"Psomething\n")
+beside_weights("long4.bin", b"\x8b\xff\xff\xff\x7f")
+beside_weights("bytearray8.bin", b"\x96" + b"\xff" * 8)
+beside_weights("buffers.bin", b"\x97")
+archive("billion_laughs.bin", b"\x80\x02K\x01K\x02\x86q\x00]q\x01(" + b"h\x00" * 1000 + b"eccollections\nOrderedDict\nq\x02" + b"h\x02h\x01\x85R" * 3000 + b".")
+archive("long_name_everywhere.bin", b"\x80\x02X" + (5000).to_bytes(4, "little") + b"a" * 5000 + b"q\x000" + view(0, [4], [1])[2:-1].replace(text(b"w"), b"h\x00") + b".")
+archive("packed_bomb.bin", b"\x80\x02" + b"N0" * 2_000_000 + b"}.", compression=zipfile.ZIP_DEFLATED)
+
+
+def overlapping(name):
+    """Two entries of the directory that point at one place of the file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as out:
+        for entry, data in [("m/data.pkl", view(0, [4], [1])), ("m/data/0", b"\0" * 16), ("m/data/1", b"\0" * 16)]:
+            out.writestr(zipfile.ZipInfo(entry, (2020, 1, 1, 0, 0, 0)), data)
+    data = bytearray(buffer.getvalue())
+    entries = [at for at in range(len(data)) if data[at : at + 4] == b"PK\x01\x02"]
+    data[entries[2] + 42 : entries[2] + 46] = data[entries[1] + 42 : entries[1] + 46]
+    (HOSTILE / name).write_bytes(bytes(data))
+
+
+overlapping("overlapping_parts.bin")
+
 buffer = io.BytesIO()
 with zipfile.ZipFile(buffer, "w") as out:
     out.writestr(zipfile.ZipInfo("word/document.xml", (2020, 1, 1, 0, 0, 0)), b"<x/>")

@@ -194,3 +194,21 @@ fn a_run_stops_between_blocks_and_between_the_heads_steps() {
     let odd = Tensor::zeros((1, 3, 28, 41), DType::F32, &Device::Cpu).unwrap();
     assert!(network.forward(&odd, &Unwatched).unwrap_err().to_string().contains("whole patches"));
 }
+
+/// A random model of full size in the folder that `GLASSBOX_DEPTH` names (tests/reference/depth_anything.py --full-size).
+#[test]
+#[ignore = "needs a folder"]
+#[allow(clippy::print_stdout, reason = "for a person who runs it")]
+fn full_size() {
+    let path = PathBuf::from(std::env::var_os("GLASSBOX_DEPTH").expect("a folder"));
+    let folder = open(&path);
+    let network = network(&folder, &config(&folder, Resampling::Cubic).unwrap());
+    let io = candle_core::safetensors::load(path.join("io.safetensors"), &Device::Cpu).unwrap();
+    let pixels = pixels(&io["picture.0"]);
+    let began = std::time::Instant::now();
+    let found = network.forward(&pixels, &Unwatched).unwrap();
+    let seconds = began.elapsed().as_secs_f64();
+    let away = relative_l2(&found.i(0).unwrap(), &io["depth.0"]);
+    println!("relative L2 {away:.1e}, {seconds:.2} s");
+    assert!(away < TOLERANCE && folder.stranger().is_none(), "{away}");
+}

@@ -31,9 +31,20 @@ struct Source {
     name: String,
     dtype: Dtype,
     tensor: Tensor,
-    /// First byte of the storage in the file, and its length in bytes.
+    /// First byte of the storage in the file.
     start: u64,
-    length: u64,
+}
+
+impl Source {
+    /// Bytes from the first element to behind the last, as they lie in the file; views were checked by [`check_view`].
+    fn span(&self) -> u64 {
+        let Tensor { shape, strides, .. } = &self.tensor;
+        if shape.contains(&0) {
+            return 0;
+        }
+        let last: u64 = shape.iter().zip(strides).map(|(side, stride)| (side - 1) * stride).sum();
+        (last + 1) * width(self.dtype)
+    }
 }
 
 /// The folder for converted weights on this machine.
@@ -126,7 +137,7 @@ fn find(path: &Path, length: u64) -> Result<Vec<Source>, PackError> {
             .ok_or_else(|| refused(format!("the tensor {name} has the unknown type {}", tensor.storage.kind)))?;
         let (start, length) = stored(&mut archive, &format!("{prefix}data/{}", tensor.storage.key), length, path)?;
         check_view(path, &name, &tensor, dtype, length)?;
-        sources.push(Source { name, dtype, tensor, start, length });
+        sources.push(Source { name, dtype, tensor, start });
     }
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(twice) = sources.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -136,6 +147,11 @@ fn find(path: &Path, length: u64) -> Result<Vec<Source>, PackError> {
     let total = sources.iter().try_fold(0u64, |total, source| total.checked_add(size_of(source)));
     if total.is_none_or(|total| total > 2 * length + (1 << 20)) {
         return Err(refused("its tensors would be far larger than the file itself".into()));
+    }
+    // A tensor of few numbers may lie scattered over all of a large storage, which has to be read for each.
+    let spans = sources.iter().try_fold(0u64, |all, source| all.checked_add(source.span()));
+    if spans.is_none_or(|spans| spans > length.saturating_mul(16).saturating_add(1 << 20)) {
+        return Err(refused("its tensors are scattered over its data many times over".into()));
     }
     Ok(sources)
 }
@@ -170,10 +186,10 @@ fn tensors(pickle: &Pickle, path: &Path) -> Result<Vec<(String, Tensor)>, PackEr
             detail: "its pickle is no dictionary of weights".into(),
         });
     };
-    let mut found = Vec::new();
+    let mut found = Found { tensors: Vec::new(), entries: MOST_ENTRIES, names: MOST_NAMES };
     for (key, value) in entries {
         match (pickle.node(*key), pickle.node(*value)) {
-            (Node::Text(name), Node::Tensor(tensor)) => found.push((name.clone(), tensor.clone())),
+            (Node::Text(name), Node::Tensor(tensor)) => found.add(path, "", name, tensor)?,
             (Node::Text(name), Node::Inert(class) | Node::Global(class)) => {
                 return Err(PackError::Refused {
                     path: path.to_path_buf(),
@@ -183,36 +199,66 @@ fn tensors(pickle: &Pickle, path: &Path) -> Result<Vec<(String, Tensor)>, PackEr
             _ => {}
         }
     }
-    if found.is_empty() {
+    if found.tensors.is_empty() {
         // FiT3D's packs are dictionaries of scenes, which hold tensors and further dictionaries.
-        let mut left = MOST_ENTRIES;
-        inner(pickle, root, "", NESTED, &mut left, &mut found);
+        found.inner(path, pickle, root, "", NESTED)?;
     }
-    if found.is_empty() {
+    if found.tensors.is_empty() {
         return Err(PackError::Refused { path: path.to_path_buf(), detail: "it holds no tensors".into() });
     }
-    Ok(found)
+    Ok(found.tensors)
 }
 
 /// Dictionaries within dictionaries that are looked into.
 const NESTED: usize = 3;
 /// Entries that are looked at in all: a small pickle may hold one dictionary in very many places.
 const MOST_ENTRIES: usize = 1 << 20;
+/// The longest name of a tensor, in bytes; published ones have a hundred.
+const LONGEST_NAME: usize = 4096;
+/// Bytes of all names together: a pickle may hold one long name in very many places.
+const MOST_NAMES: usize = 64 << 20;
 
-/// The tensors of the dictionaries in a dictionary, named `outer/inner`.
-fn inner(pickle: &Pickle, root: Id, prefix: &str, levels: usize, left: &mut usize, found: &mut Vec<(String, Tensor)>) {
-    let Node::Dict(entries) = pickle.node(root) else { return };
-    for (key, value) in entries {
-        if *left == 0 {
-            return;
+/// The tensors that were found, and how much may still be looked at.
+struct Found {
+    tensors: Vec<(String, Tensor)>,
+    entries: usize,
+    names: usize,
+}
+
+impl Found {
+    fn add(&mut self, path: &Path, prefix: &str, name: &str, tensor: &Tensor) -> Result<(), PackError> {
+        let length = prefix.len() + name.len();
+        let left = self.names.checked_sub(length).filter(|_| length <= LONGEST_NAME);
+        let (Some(names), Some(entries)) = (left, self.entries.checked_sub(1)) else {
+            let detail = "its tensors are too many, or their names too long, for any weights".to_owned();
+            return Err(PackError::Refused { path: path.to_path_buf(), detail });
+        };
+        (self.names, self.entries) = (names, entries);
+        self.tensors.push((format!("{prefix}{name}"), tensor.clone()));
+        Ok(())
+    }
+
+    /// The tensors of the dictionaries in a dictionary, named `outer/inner`.
+    fn inner(&mut self, path: &Path, pickle: &Pickle, root: Id, prefix: &str, levels: usize) -> Result<(), PackError> {
+        let Node::Dict(entries) = pickle.node(root) else { return Ok(()) };
+        for (key, value) in entries {
+            if self.entries == 0 {
+                return Ok(());
+            }
+            let Node::Text(key) = pickle.node(*key) else {
+                self.entries -= 1;
+                continue;
+            };
+            match pickle.node(*value) {
+                Node::Tensor(tensor) => self.add(path, prefix, key, tensor)?,
+                Node::Dict(_) if levels > 1 && prefix.len() + key.len() <= LONGEST_NAME => {
+                    self.entries -= 1;
+                    self.inner(path, pickle, *value, &format!("{prefix}{key}/"), levels - 1)?;
+                }
+                _ => self.entries -= 1,
+            }
         }
-        *left -= 1;
-        let Node::Text(key) = pickle.node(*key) else { continue };
-        match pickle.node(*value) {
-            Node::Tensor(tensor) => found.push((format!("{prefix}{key}"), tensor.clone())),
-            Node::Dict(_) if levels > 1 => inner(pickle, *value, &format!("{prefix}{key}/"), levels - 1, left, found),
-            _ => {}
-        }
+        Ok(())
     }
 }
 
@@ -305,7 +351,7 @@ enum Fault {
 
 /// Copies one tensor's elements, dense and in order.
 fn copy(file: &mut File, source: &Source, out: &mut impl Write) -> Result<(), Fault> {
-    let Source { tensor, dtype, start, length, .. } = source;
+    let Source { tensor, dtype, start, .. } = source;
     let width = width(*dtype);
     let size = size_of(source);
     if size == 0 {
@@ -330,12 +376,12 @@ fn copy(file: &mut File, source: &Source, out: &mut impl Write) -> Result<(), Fa
         }
         return Ok(());
     }
-    file.seek(SeekFrom::Start(*start)).map_err(Fault::Read)?;
+    file.seek(SeekFrom::Start(start + tensor.offset * width)).map_err(Fault::Read)?;
     let mut storage = Vec::new();
-    file.take(*length).read_to_end(&mut storage).map_err(Fault::Read)?;
+    file.take(source.span()).read_to_end(&mut storage).map_err(Fault::Read)?;
     let mut index = vec![0u64; tensor.shape.len()];
     for _ in 0..size / width {
-        let element = index.iter().zip(&tensor.strides).map(|(i, stride)| i * stride).sum::<u64>() + tensor.offset;
+        let element = index.iter().zip(&tensor.strides).map(|(i, stride)| i * stride).sum::<u64>();
         let first = usize::try_from(element * width).unwrap_or(usize::MAX);
         let bytes = storage.get(first..first.saturating_add(dtype.bitsize() / 8));
         let bytes = bytes.ok_or_else(|| Fault::Read(std::io::ErrorKind::UnexpectedEof.into()))?;
@@ -401,7 +447,7 @@ mod tests {
             assert!(!error.contains('\n'), "{error}");
             count += 1;
         }
-        assert_eq!(count, 29);
+        assert_eq!(count, 52);
         let sentence = |name: &str| convert(&fixture(name)).unwrap_err().to_string();
         assert!(sentence("hostile/system.bin").contains(".system, which runs code"));
         assert!(
@@ -410,6 +456,22 @@ mod tests {
         assert!(sentence("hostile/expanded_to_terabytes.bin").contains("far larger than the file"));
         assert!(sentence("hostile/beyond_the_end.bin").contains("reaches beyond its data"));
         assert!(sentence("hostile/page.bin").contains("web page"));
+        for (name, words) in [
+            ("global_reduce", "names posix.system"),
+            ("stack_global_by_memo", "names os.system"),
+            ("pickle_in_pickle", "names pickle.loads"),
+            ("build", "names types.FunctionType"),
+            ("download", "names urllib.request.urlopen"),
+            ("extension_2", "the instruction 0x83"),
+            ("global_and_object", "names posix.system"),
+            ("billion_laughs", "over and over"),
+            ("long_name_everywhere", "names too long"),
+            ("packed_bomb", "packed"),
+            ("overlapping_parts", "overlap"),
+        ] {
+            let said = sentence(&format!("hostile/{name}.bin"));
+            assert!(said.contains(words), "{name}: {said}");
+        }
         assert!(sentence("legacy.bin").contains("before version 1.6"));
     }
 
