@@ -116,6 +116,7 @@ pub fn import(store: &Store, path: &Path, id: Option<&str>) -> Result<Model, Pac
         sha256: None,
         original: None,
         dtype: String::new(),
+        architecture: None,
         megabytes: None,
         licence: Licence { name: "not stated".to_owned(), link: None, confirmed: false },
         unconfirmed: None,
