@@ -231,7 +231,8 @@ fn silence_and_slowness_are_given_up_and_gone_on_from() {
 fn what_is_not_the_file_is_refused_with_the_reason() {
     const PAGE: &str = "<!DOCTYPE html><html><body>Please sign in to this network</body></html>";
     const POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 20072\n";
-    let bad: [(&str, fn(Reply) -> Reply, &str); 6] = [
+    type Spoiled = fn(Reply) -> Reply;
+    let bad: [(&str, Spoiled, &str); 6] = [
         ("page", |_| Reply::new(200, PAGE), "a web page"),
         ("pointer", |_| Reply::new(200, POINTER), "a Git LFS pointer"),
         ("short", |_| Reply::new(200, &weights(1)[..9000]), "has 9000 bytes where"),
