@@ -208,7 +208,7 @@ fn an_interrupted_fetch_goes_on_after_a_restart() {
 fn silence_and_slowness_are_given_up_and_gone_on_from() {
     for sending in [Sending::SilentAfter(9000), Sending::Dripping] {
         let mut place = Place::new();
-        place.settings.patience.stall = Duration::from_millis(150);
+        place.settings.patience.stall = Duration::from_millis(1500);
         place.settings.patience.crawl = 4000;
         place.hub.hook(
             move |request, reply| {

@@ -35,7 +35,7 @@ enum Stage {
     Finding(Background<Places>),
     Running(Ticket<LiftedPicture>),
     /// The camera and the bounds of what came are worked out.
-    Looking(Background<Scene>),
+    Looking(Background<(Scene, String)>),
 }
 
 /// A picture that is being lifted.
@@ -153,9 +153,10 @@ impl Glassbox {
                 Ok(Ok(lifted)) => {
                     let (name, ctx) = (lifting.name.clone(), ctx.clone());
                     Ok(Stage::Looking(Background::start("look at a lifted picture", move || {
+                        let distances = lifted.distances();
                         let scene = scene_of(name, lifted);
                         ctx.request_repaint();
-                        Ok(scene)
+                        Ok((scene, distances))
                     })))
                 }
                 Ok(Err(JobError::Cancelled)) => Err(None),
@@ -164,8 +165,8 @@ impl Glassbox {
             Stage::Looking(mut looking) => match looking.take() {
                 None => Ok(Stage::Looking(looking)),
                 Some(Err(sentence)) => Err(Some(sentence)),
-                Some(Ok(scene)) => {
-                    self.show_lifted(scene, lifting.picture);
+                Some(Ok((scene, distances))) => {
+                    self.show_lifted(scene, &distances, lifting.picture);
                     return;
                 }
             },
@@ -180,10 +181,10 @@ impl Glassbox {
         }
     }
 
-    fn show_lifted(&mut self, scene: Scene, picture: Arc<RgbImage>) {
+    fn show_lifted(&mut self, scene: Scene, distances: &str, picture: Arc<RgbImage>) {
         let count = scene.gaussians.len();
         let words =
-            "It is as the picture shows it: nothing is behind what is seen. Save it as a .ply or .spz to keep it.";
+            format!("What is seen is {distances}; nothing is behind it. Save the scene as a .ply or .spz to keep it.");
         self.notices.explain(Level::Success, format!("Lifted {} into {count} Gaussians", scene.name), words);
         let camera = scene.cameras.first().map(|named| named.camera);
         self.splats.show_scene(scene);
