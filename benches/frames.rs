@@ -158,6 +158,7 @@ fn main() {
             workshop: Arc::new(Models),
             scene: None,
             samples: Vec::new(),
+            models: glassbox::app::ModelsAt::default(),
             memory: glassbox::engine::memory::resident,
         }),
     );

@@ -20,6 +20,7 @@ pub(crate) enum Command {
     Wish,
     Propose,
     Language,
+    Models,
     AddRow,
     RestoreProposal,
     NewSeed,
@@ -85,7 +86,7 @@ const NONE: Modifiers = Modifiers::NONE;
 const ALT: Modifiers = Modifiers::ALT;
 
 impl Command {
-    pub(crate) const ALL: [Self; 104] = [
+    pub(crate) const ALL: [Self; 105] = [
         Self::Open,
         Self::Continue,
         Self::Export,
@@ -185,6 +186,7 @@ impl Command {
         Self::ToggleFilmstrip,
         Self::Palette,
         Self::Help,
+        Self::Models,
         Self::Settings,
         Self::Messages,
         Self::SwitchTheme,
@@ -258,6 +260,7 @@ impl Command {
             Self::ToggleFilmstrip => ("Window", "Versions panel"),
             Self::Palette => ("Window", "All commands…"),
             Self::Help => ("Window", "Shortcuts"),
+            Self::Models => ("Window", "Models…"),
             Self::Settings => ("Window", "Settings…"),
             Self::Messages => ("Window", "Messages"),
             Self::SwitchTheme => ("Window", "Light or dark"),
@@ -309,6 +312,7 @@ impl Command {
             Self::ToggleFilmstrip => (CTRL, Key::L),
             Self::Palette => (CTRL, Key::K),
             Self::Help => (NONE, Key::Questionmark),
+            Self::Models => (CTRL_SHIFT, Key::M),
             Self::Settings => (CTRL, Key::Comma),
             Self::FullScreen => (NONE, Key::F11),
             Self::Quit => (CTRL, Key::Q),

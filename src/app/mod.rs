@@ -20,6 +20,7 @@ mod launch;
 mod lens;
 mod links;
 mod mask;
+mod models;
 mod notices;
 mod opening;
 mod samples;
@@ -49,6 +50,8 @@ pub use folders::Folders;
 use history::History;
 use launch::{Complaint, Left, Reopen};
 use lens::LensKind;
+pub use models::ModelsAt;
+use models::ModelsPage;
 use notices::{Level, Notices};
 use opening::Files;
 use session::Keeper;
@@ -81,6 +84,8 @@ pub struct Setup {
     pub samples: Vec<PathBuf>,
     /// A splat scene to try the Splats lens on.
     pub scene: Option<PathBuf>,
+    /// Where models are, and where they are fetched from.
+    pub models: ModelsAt,
     /// How many bytes the program holds, for the status line; `None` where nobody can tell.
     pub memory: fn() -> Option<u64>,
 }
@@ -94,6 +99,7 @@ impl Default for Setup {
             workshop: Arc::new(Models),
             samples: samples::of_this_machine(),
             scene: samples::scene_of_this_machine(),
+            models: ModelsAt::default(),
             memory: memory::resident,
         }
     }
@@ -120,6 +126,7 @@ pub struct Glassbox {
     features: FeaturesLens,
     splats: SplatsLens,
     ask: AskLens,
+    models: ModelsPage,
     links: links::Links,
     keeper: Keeper,
     crash_notes: PathBuf,
@@ -174,6 +181,7 @@ impl Glassbox {
             features,
             splats,
             ask,
+            models: ModelsPage::new(setup.models),
             links: links::Links::default(),
             keeper: Keeper::start(setup.folders.data.join("sessions")),
             crash_notes: setup.folders.crash_notes(),
@@ -387,6 +395,7 @@ impl Glassbox {
         match command {
             Command::Continue => self.overlay.open_earlier(),
             Command::Language => self.overlay.open_language(),
+            Command::Models => self.overlay.open_models(),
             Command::Cancel if self.features_can_step_out() => self.features.step_out(),
             Command::Cancel if self.splats_are_open() && self.splats.can_step_out() => self.splats.step_out(),
             Command::Cancel if self.features_are_open() && self.features.is_working() => self.stop_looking(),
@@ -498,6 +507,7 @@ impl eframe::App for Glassbox {
         }
         self.poll_files(ctx);
         self.poll_lenses(ctx);
+        self.poll_models(ctx);
         let overlay_open = self.overlay.is_open() || self.notices.history_open || self.files.asks_for_a_path();
         let pressed = commands::pressed(ctx, overlay_open, |command| self.can(command));
         for command in pressed {

@@ -158,7 +158,10 @@ impl Store {
                     Some(file) => format!("the file {file} of the repository {repository}"),
                     None => format!("the repository {repository}"),
                 };
-                format!("fetch {what} with `glassbox models fetch {}`, or name a folder that has it", model.id)
+                format!(
+                    "fetch {what} with `glassbox models fetch {}` or on the Models page, or name a folder that has it",
+                    model.id
+                )
             }
             (None, None) => {
                 "it comes with the program, but its assets folder was not found; set GLASSBOX_ASSETS to it".into()

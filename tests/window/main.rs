@@ -9,7 +9,10 @@
 mod ask;
 mod crash;
 mod features;
+#[path = "../hub/mod.rs"]
+mod hub;
 mod language;
+mod models;
 mod regions;
 mod snapshots;
 mod splats;

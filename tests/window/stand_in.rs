@@ -7,8 +7,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use glassbox::app::{
-    Choice, Editor, FileDialogs, Folders, Glassbox, Language, LanguageFound, Offer, Question, Setup, Suggestion,
-    Workshop, Writer,
+    Choice, Editor, FileDialogs, Folders, Glassbox, Language, LanguageFound, ModelsAt, Offer, Question, Setup,
+    Suggestion, Workshop, Writer,
 };
 use glassbox::edit::contributions::{Contribution, Contributions};
 use glassbox::edit::pipeline::EditOutcome;
@@ -16,6 +16,8 @@ use glassbox::edit::recipe::{Recipe, RecipeModel};
 use glassbox::edit::request::{EditRequest, EditSettings};
 use glassbox::engine::JobContext;
 use glassbox::nets::watcher::Watcher;
+use glassbox::packs::fetch::HubSettings;
+use glassbox::packs::store::Places;
 use glassbox::picture::resize::{SizeRequest, plan};
 use image::{Rgb, RgbImage};
 
@@ -183,6 +185,8 @@ pub(crate) struct Window {
     /// Drawn with a real (software) graphics device, for pictures of the window.
     pub(crate) drawn: bool,
     pub(crate) samples: Vec<PathBuf>,
+    /// No models anywhere and no hub, unless a test says otherwise.
+    pub(crate) models: ModelsAt,
 }
 
 /// A lake below hills, in flat colours: something to look at, made here.
@@ -207,6 +211,11 @@ pub(crate) fn landscape(seed: u32) -> RgbImage {
     })
 }
 
+/// A machine without models and without a hub.
+pub(crate) fn nowhere() -> ModelsAt {
+    ModelsAt { places: Places::default(), hub: HubSettings { offline: true, ..HubSettings::at("http://127.0.0.1:9") } }
+}
+
 impl Window {
     pub(crate) fn new() -> Self {
         let own = tempfile::tempdir().unwrap();
@@ -225,6 +234,7 @@ impl Window {
             size: [1280.0, 860.0],
             drawn: false,
             samples: Vec::new(),
+            models: nowhere(),
         }
     }
 
@@ -247,6 +257,7 @@ impl Window {
             workshop: self.work.clone(),
             samples: self.samples.clone(),
             scene: None,
+            models: self.models.clone(),
             memory: || Some(812_000_000),
         };
         harness(setup, self.size, self.drawn)

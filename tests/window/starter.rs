@@ -11,7 +11,7 @@ use glassbox::app::{Folders, Glassbox, Models, Setup};
 use glassbox::edit::recipe::Recipe;
 use glassbox::picture::metadata::read_recipe;
 
-use crate::stand_in::{Answers, WISH, click, harness, has, has_part, leave, type_into, until, value};
+use crate::stand_in::{Answers, WISH, click, harness, has, has_part, leave, nowhere, type_into, until, value};
 
 /// As [`until`], for models that take their time; it ends with the work, or when that has failed.
 fn patiently(h: &mut Harness<'_, Glassbox>, what: &str, there: impl Fn(&Harness<'_, Glassbox>) -> bool) {
@@ -55,6 +55,7 @@ fn a_sample_picture_becomes_wintry_with_the_starter_pack() {
         workshop: Arc::new(Models),
         scene: None,
         samples: vec![sample.clone()],
+        models: nowhere(),
         memory: glassbox::engine::memory::resident,
     };
     let mut h = harness(setup, [1280.0, 860.0], false);
@@ -121,6 +122,7 @@ fn a_sign_is_read_in_the_ask_lens_with_the_starter_model() {
         workshop: Arc::new(Models),
         scene: None,
         samples: Vec::new(),
+        models: nowhere(),
         memory: glassbox::engine::memory::resident,
     };
     let mut h = harness(setup, [1280.0, 860.0], false);
@@ -149,6 +151,7 @@ fn a_picture_is_lifted_saved_and_asked_about_in_both_lenses() {
         workshop: Arc::new(Models),
         scene: None,
         samples: Vec::new(),
+        models: nowhere(),
         memory: glassbox::engine::memory::resident,
     };
     let mut h = harness(setup, [1280.0, 860.0], false);

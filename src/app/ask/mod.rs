@@ -68,6 +68,11 @@ pub(crate) struct AskLens {
 }
 
 impl AskLens {
+    /// Models came or went.
+    pub(super) fn models_changed(&mut self) {
+        self.models.read_again();
+    }
+
     pub(super) fn new(workshop: Arc<dyn Workshop>) -> Self {
         Self {
             models: VlmList::new(workshop),

@@ -89,6 +89,12 @@ pub(crate) struct EditLens {
 }
 
 impl EditLens {
+    /// Models came or went: what is offered, and whether the chosen one can run.
+    pub(super) fn models_changed(&mut self, editor: &str) {
+        self.editors = self.workshop.editors();
+        self.usual = self.workshop.look_up(editor);
+    }
+
     pub(super) fn new(workshop: Arc<dyn Workshop>, editor: &str) -> Self {
         let usual = workshop.look_up(editor);
         let editors = workshop.editors();

@@ -38,6 +38,12 @@ impl Backbones {
         Self { workshop, offers, read: HashMap::new() }
     }
 
+    /// Models came or went.
+    pub(super) fn read_again(&mut self) {
+        self.offers = self.workshop.backbones().into_iter().filter(|offer| offer.here).collect();
+        self.read.clear();
+    }
+
     /// Those to choose from: of the list, then the chosen folders.
     pub(super) fn list(&self, folders: &[PathBuf]) -> Vec<Offer> {
         let chosen = folders.iter().map(|path| Offer {

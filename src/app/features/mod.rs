@@ -156,6 +156,11 @@ pub(crate) struct FeaturesLens {
 }
 
 impl FeaturesLens {
+    /// Models came or went.
+    pub(super) fn models_changed(&mut self) {
+        self.backbones.read_again();
+    }
+
     pub(super) fn new(workshop: Arc<dyn Workshop>) -> Self {
         Self {
             backbones: Backbones::new(workshop),

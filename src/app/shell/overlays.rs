@@ -29,6 +29,7 @@ enum Kind {
     Earlier,
     EditorFolder,
     Language,
+    Models,
 }
 
 impl Overlay {
@@ -52,6 +53,14 @@ impl Overlay {
         self.kind = Kind::Language;
     }
 
+    pub(crate) fn open_models(&mut self) {
+        self.kind = Kind::Models;
+    }
+
+    pub(crate) fn shows_models(&self) -> bool {
+        self.kind == Kind::Models
+    }
+
     pub(crate) fn open_earlier(&mut self) {
         self.kind = Kind::Earlier;
     }
@@ -71,6 +80,7 @@ impl Glassbox {
             Kind::Earlier => self.earlier_dialog(ui),
             Kind::EditorFolder => self.editor_folder_dialog(ui),
             Kind::Language => self.language_dialog(ui),
+            Kind::Models => self.models_dialog(ui),
         }
         self.path_field(ui);
     }
@@ -172,6 +182,14 @@ impl Glassbox {
         let modal = dialog(ui, "language").show(ui.ctx(), |ui| scrolled(ui, |ui| self.language_choice(ui)));
         if modal.inner || modal.should_close() {
             self.overlay.kind = Kind::None;
+        }
+    }
+
+    fn models_dialog(&mut self, ui: &Ui) {
+        let modal = dialog(ui, "models").show(ui.ctx(), |ui| scrolled(ui, |ui| self.models_page(ui)));
+        if (modal.inner || modal.should_close()) && self.overlay.kind == Kind::Models {
+            self.overlay.kind = Kind::None;
+            self.models.leave();
         }
     }
 

@@ -117,6 +117,9 @@ impl Glassbox {
             if ui.button("Choose a folder…").clicked() {
                 self.overlay.open_editor_folder();
             }
+            if ui.button("All models…").clicked() {
+                self.overlay.open_models();
+            }
         });
         if let Some(name) = chosen {
             self.choose_editor(name);
