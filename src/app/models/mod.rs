@@ -244,6 +244,7 @@ impl Glassbox {
             self.edit.models_changed(&self.settings.now.editor);
             self.features.models_changed();
             self.ask.models_changed();
+            self.splats.models_changed();
         }
     }
 }

@@ -61,6 +61,11 @@ impl Lifter {
         Self { workshop, offers, now: None }
     }
 
+    /// Models came or went.
+    pub(super) fn read_again(&mut self) {
+        self.offers = self.workshop.depth_models().into_iter().filter(|offer| offer.here).collect();
+    }
+
     /// The depth model that is used: the chosen one if it is here, else the first.
     fn model(&self, chosen: Option<&str>) -> Option<&Offer> {
         let found = self.offers.iter().find(|offer| Some(offer.name.as_str()) == chosen);

@@ -200,6 +200,11 @@ impl SplatsLens {
         }
     }
 
+    /// Models came or went.
+    pub(super) fn models_changed(&mut self) {
+        self.lifter.read_again();
+    }
+
     /// Whether there is anything to show.
     pub(super) fn has_scenes(&self) -> bool {
         self.scene.is_some() || self.opening.is_some() || self.sample.is_some()
