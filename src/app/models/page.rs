@@ -208,7 +208,9 @@ impl Glassbox {
                 if button(ui, "Check", Icon::Search, true) {
                     act = Some(Act::Check(model.clone(), path.clone()));
                 }
-                if button(ui, "Copy the path of", Icon::Copy, true) {
+                let copy = TextButton::new("Copy path").icon(Icon::Copy).show(ui);
+                let copy = copy.accessible_name(format!("Copy the path of {}", model.name));
+                if copy.on_hover_text(path.display().to_string()).clicked() {
                     ui.ctx().copy_text(path.display().to_string());
                 }
             }
