@@ -239,5 +239,5 @@ fn the_starter_model_reads_a_sign_where_it_looks_closely() {
         let [r, _, b] = map.get_pixel(x, y).0;
         i32::from(r) - i32::from(b)
     };
-    assert!(lit(600, 470) > lit(100, 900) + 60, "{} {}", lit(600, 470), lit(100, 900));
+    assert!(lit(530, 550) > lit(100, 900) + 60, "{} {}", lit(530, 550), lit(100, 900));
 }
