@@ -1,6 +1,7 @@
 //! What an answer shows of itself: its words as buttons, the map's controls, what it read, what it cost, and the ways to
 //! test the map.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use egui::{RichText, Ui, vec2};
@@ -27,6 +28,11 @@ fn operations(count: f64) -> String {
         }
     }
     format!("{count:.0} FLOP")
+}
+
+/// The tokens from one word to another, in whichever order they stand.
+fn through(from: &Range<usize>, to: &Range<usize>) -> Range<usize> {
+    from.start.min(to.start)..from.end.max(to.end)
 }
 
 /// What an answer took, in lines.
@@ -65,7 +71,8 @@ impl Glassbox {
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing = vec2(3.0, 3.0);
             for word in words {
-                let chosen = self.ask.word.as_ref() == Some(&word.tokens);
+                let within = |range: &Range<usize>| range.start <= word.tokens.start && word.tokens.end <= range.end;
+                let chosen = self.ask.word.as_ref().is_some_and(within);
                 let sure: f32 = answer.tokens[word.tokens.clone()].iter().map(|token| token.logprob).sum();
                 let button =
                     ui.add(egui::Button::selectable(chosen, RichText::new(&word.text).size(16.0).color(p.text)));
@@ -75,12 +82,17 @@ impl Glassbox {
                     .map(|(_, text, logprob)| format!("{}  {:.0} %", text.trim(), 100.0 * logprob.exp()))
                     .collect();
                 let help = format!(
-                    "Probability {:.0} %. Click to see what was read for this word.\n\nLikeliest here:\n{}",
+                    "Probability {:.0} %. Click to see what was read for this word, Shift-click for all words up to it.\n\nLikeliest here:\n{}",
                     100.0 * sure.exp(),
                     others.join("\n")
                 );
                 if button.on_hover_text(help).clicked() {
-                    self.ask.word = if chosen { None } else { Some(word.tokens.clone()) };
+                    let shift = ui.input(|i| i.modifiers.shift);
+                    self.ask.word = match self.ask.word.take() {
+                        Some(range) if shift => Some(through(&range, &word.tokens)),
+                        Some(range) if range == word.tokens => None,
+                        _ => Some(word.tokens),
+                    };
                 }
             }
         });
@@ -240,6 +252,13 @@ impl Glassbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_between_two_are_those_in_either_order() {
+        assert_eq!(through(&(1..2), &(4..6)), 1..6);
+        assert_eq!(through(&(4..6), &(1..2)), 1..6);
+        assert_eq!(through(&(1..6), &(2..3)), 1..6);
+    }
 
     #[test]
     fn operations_have_three_digits_that_count() {
