@@ -42,16 +42,7 @@ const READERS: [&str; 10] = [
 ];
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [reader, seconds, rest @ ..] = arguments.as_slice() else {
-        bail!("usage: fuzz_splats READER|all SECONDS [SEED]; READER is one of {}", READERS.join(", "));
-    };
-    let seed = rest.first().map_or(Ok(1), |seed| seed.parse()).context("the seed is a number")?;
-    let seconds = Duration::from_secs(seconds.parse().context("the seconds are a number")?);
-    let chosen: Vec<&str> = READERS.into_iter().filter(|name| reader == "all" || reader == name).collect();
-    if chosen.is_empty() {
-        bail!("there is no reader {reader:?}; there are {}", READERS.join(", "));
-    }
+    let (chosen, seconds, seed) = mutation::arguments("fuzz_splats", &READERS)?;
     std::panic::set_hook(Box::new(|_| {}));
     for reader in chosen {
         fuzz(reader, seconds, seed)?;

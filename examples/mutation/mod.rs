@@ -1,7 +1,9 @@
-//! Changing sound files into broken ones, for the examples that fuzz readers.
+//! What the examples that fuzz readers share: changing sound files into broken ones, and what the person asked for.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -80,4 +82,19 @@ pub(crate) fn mutated(sound: &[u8], others: &[(PathBuf, Vec<u8>)], words: &[&str
         }
     }
     bytes
+}
+
+/// What the person asked for, of `READER|all SECONDS [SEED]`: readers, how long each, and the seed.
+pub(crate) fn arguments<'a>(program: &str, readers: &[&'a str]) -> Result<(Vec<&'a str>, Duration, u64)> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [reader, seconds, rest @ ..] = arguments.as_slice() else {
+        bail!("usage: {program} READER|all SECONDS [SEED]; READER is one of {}", readers.join(", "));
+    };
+    let seed = rest.first().map_or(Ok(1), |seed| seed.parse()).context("the seed is a number")?;
+    let seconds = Duration::from_secs(seconds.parse().context("the seconds are a number")?);
+    let chosen: Vec<&str> = readers.iter().copied().filter(|name| reader == "all" || reader == name).collect();
+    if chosen.is_empty() {
+        bail!("there is no reader {reader:?}; there are {}", readers.join(", "));
+    }
+    Ok((chosen, seconds, seed))
 }
